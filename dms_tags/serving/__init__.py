@@ -1,0 +1,1 @@
+"""Running the service: its processes, its own mongod, its HTTP server."""
