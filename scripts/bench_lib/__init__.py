@@ -1,0 +1,1 @@
+"""What `scripts/bench` runs: this service and its peers on one real mongod, under the same load, in turn."""
