@@ -1,0 +1,28 @@
+"""The indexes of the audit trail; each one costs every change, so each says which question it answers.
+
+Nothing is imported here: `dms_tags.database` makes the indexes, the queries in `dms_tags.audit.query` name them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+_UNIQUE: Final[dict[str, Any]] = {"unique": True}
+
+TRAIL_INDEXES: Final[tuple[tuple[str, list[tuple[str, int]], dict[str, Any]], ...]] = (
+    # the two that keep the trail dense; they also answer "from position x on" and "all of one resource"
+    ("position", [("tenant", 1), ("position", 1)], _UNIQUE),
+    ("revision", [("tenant", 1), ("resource", 1), ("revision", 1)], _UNIQUE),
+    # pairs that people ask for
+    ("resource_name", [("tenant", 1), ("resource", 1), ("name", 1), ("position", 1)], {}),
+    ("resource_trace", [("tenant", 1), ("resource", 1), ("traceId", 1), ("position", 1)], {}),
+    # single filters; with a time each is a range of positions
+    ("name", [("tenant", 1), ("name", 1), ("position", 1)], {}),
+    ("action", [("tenant", 1), ("action", 1), ("position", 1)], {}),
+    ("state", [("tenant", 1), ("state", 1), ("position", 1)], {}),
+    ("trace", [("tenant", 1), ("traceId", 1), ("position", 1)], {}),
+    ("actor", [("tenant", 1), ("createdBy", 1), ("position", 1)], {}),
+    # most entries belong to nothing: null is smaller than any text, so `$gt ""` leaves them out, and unlike a `$type`
+    # the planner sees that an equality implies it
+    ("within", [("tenant", 1), ("within", 1), ("position", 1)], {"partialFilterExpression": {"within": {"$gt": ""}}}),
+)
