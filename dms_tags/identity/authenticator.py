@@ -1,0 +1,111 @@
+"""From what a caller sends to who it is."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from dms_tags.errors import Forbidden, Unauthenticated
+from dms_tags.identity import names, tokens
+from dms_tags.identity.directory import TokenDirectory
+from dms_tags.identity.jwt import JwtVerifier
+from dms_tags.identity.model import EVERYTHING, Identity
+from dms_tags.identity.store import TokenStore
+from dms_tags.settings import Settings
+from dms_tags.tags.model import Actor
+
+LONGEST: Final = 8_192
+"""Characters of an `Authorization` header, at most; a JWT with many claims has some 2,000."""
+
+ANONYMOUS: Final = Actor("anonymous", "none")
+NOT_VALID: Final = "the token is unknown, expired or revoked"
+
+_NOBODY: Final = bytes(tokens.SECRET_BYTES)
+"""Compared where there is no token of that id, so that an unknown one costs the same time as a known one."""
+
+
+class Authenticator(Protocol):
+    """Tells who calls."""
+
+    def identify(self, authorization: str | None, tenant_header: str | None = None) -> Identity:
+        """Whom the headers `Authorization` and `X-ID-TENANT-NAME` stand for.
+
+        Raises `Unauthenticated`; `Forbidden` for another tenant than the caller's own; `StoreUnavailable`.
+        """
+
+
+class Anonymous:
+    """Believes everyone: the service on a loopback address, with `DMS_TAGS_AUTH=none`."""
+
+    def __init__(self) -> None:
+        self._default = self._of(names.DEFAULT_TENANT)
+
+    def identify(self, authorization: str | None, tenant_header: str | None = None) -> Identity:  # noqa: ARG002 - as the others do
+        """All permissions in the tenant that the header names.  Raises `InvalidParameter` for one that is no tenant's name."""
+        return self._default if tenant_header is None else self._of(names.tenant(tenant_header))
+
+    @staticmethod
+    def _of(tenant: str) -> Identity:
+        return Identity(tenant, ANONYMOUS, EVERYTHING)
+
+
+class Verifying:
+    """Believes tokens, and JWTs where it has a verifier for them."""
+
+    def __init__(self, directory: TokenDirectory, jwts: JwtVerifier | None = None) -> None:
+        self._directory = directory
+        self._jwts = jwts
+
+    def identify(self, authorization: str | None, tenant_header: str | None = None) -> Identity:
+        """See `Authenticator.identify`."""
+        if authorization is None:
+            raise Unauthenticated("this needs an identity: send the header Authorization: Bearer <token>")
+        if len(authorization) > LONGEST:
+            raise Unauthenticated(f"the header Authorization is longer than {LONGEST} characters")
+        scheme, _, credentials = authorization.partition(" ")
+        credentials = credentials.strip(" ")
+        if scheme.lower() == "bearer":
+            identity = self._bearer(credentials)
+        elif scheme.lower() == "basic":
+            identity = self._basic(credentials)
+        else:
+            raise Unauthenticated("the header Authorization is Bearer <token> or Basic <token name>:<token>, in base64")
+        if tenant_header is not None and tenant_header != identity.tenant:
+            raise Forbidden(f"{names.TENANT_HEADER} names another tenant than the caller's own")
+        return identity
+
+    def _bearer(self, text: str) -> Identity:
+        if self._jwts is not None and not text.startswith(tokens.MARK):
+            return self._jwts.identify(text)
+        return self._token(text)
+
+    def _basic(self, text: str) -> Identity:
+        try:
+            name, colon, secret = base64.b64decode(text, validate=True).decode("utf-8").partition(":")
+        except (binascii.Error, ValueError) as error:
+            raise Unauthenticated("what follows Basic is no base64 of <token name>:<token>") from error
+        identity = self._token(secret)
+        if not colon or name != identity.actor.name:
+            raise Unauthenticated(NOT_VALID)
+        return identity
+
+    def _token(self, text: str) -> Identity:
+        presented = tokens.parse(text)
+        if presented is None:
+            raise Unauthenticated(NOT_VALID)
+        token = self._directory.find(presented.id)
+        proven = tokens.proves(presented, self._directory.key, _NOBODY if token is None else token.digest)
+        if token is None or not proven or (token.expires is not None and token.expires <= datetime.now(UTC)):
+            raise Unauthenticated(NOT_VALID)
+        self._directory.note_use(token.id)
+        return token.identity
+
+
+def authenticator(settings: Settings, store: TokenStore) -> Authenticator:
+    """The one that the settings ask for.  Raises `CannotStart` where they do not add up."""
+    how = settings.authentication
+    if how == "none":
+        return Anonymous()
+    return Verifying(TokenDirectory(store), JwtVerifier.from_settings(settings) if how == "jwt" else None)
