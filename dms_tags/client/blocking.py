@@ -1,0 +1,240 @@
+"""The blocking client."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
+
+import httpx
+
+from dms_tags.client import calls
+from dms_tags.client.attempts import Retries, conversation
+from dms_tags.client.connection import Connection, reply_of, unreachable
+from dms_tags.client.errors import DmsTagsError, Unreachable
+from dms_tags.client.model import Claimed, Event, Tag
+from dms_tags.client.stream import Following
+from dms_tags.client.wire import Call, Reply
+from dms_tags.client.work import LOST, Held
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class _Method(Generic[P, T]):
+    """A call as a method of the client, with the call's own signature."""
+
+    def __init__(self, build: Callable[P, Call[T]]) -> None:
+        self._build = build
+        self.__doc__ = build.__doc__
+
+    @overload
+    def __get__(self, client: None, owner: type[DmsTags]) -> Self: ...
+
+    @overload
+    def __get__(self, client: DmsTags, owner: type[DmsTags]) -> Callable[P, T]: ...
+
+    def __get__(self, client: DmsTags | None, owner: type[DmsTags]) -> Self | Callable[P, T]:
+        if client is None:
+            return self
+
+        def method(*args: P.args, **kwargs: P.kwargs) -> T:
+            return client.send(self._build(*args, **kwargs))
+
+        return update_wrapper(method, self._build)
+
+
+class DmsTags:
+    """A connection to the tag service.  Safe to share between threads; close it, or use it in a `with`.
+
+    Every call is repeated while it fails in a way that may pass, within `retries.deadline` seconds; changes are made once
+    however often they are sent.  Raises what `dms_tags.client.errors` lists.
+
+    >>> with DmsTags("http://127.0.0.1:8080", token="…") as client:
+    ...     tag = client.add("8f2c", "ocr", 1)
+    ...     client.update("8f2c", "ocr", 2, if_match=tag.etag)
+    """
+
+    get = _Method(calls.get)
+    tags = _Method(calls.tags)
+    add = _Method(calls.add)
+    update = _Method(calls.update)
+    set = _Method(calls.set_tag)
+    delete = _Method(calls.delete)
+    batch = _Method(calls.batch)
+    search = _Method(calls.search)
+    take = _Method(calls.take)
+    extend = _Method(calls.extend)
+    give_back = _Method(calls.give_back)
+    history = _Method(calls.history)
+    audit = _Method(calls.audit)
+    definitions = _Method(calls.definitions)
+    definition = _Method(calls.definition)
+    define = _Method(calls.define)
+    undefine = _Method(calls.undefine)
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        tenant: str | None = None,
+        retries: Retries | None = None,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`url` and `token` come from `DMS_TAGS_URL` and `DMS_TAGS_TOKEN` where they are not given."""
+        self._connection = Connection.to(url, token, tenant)
+        self._retries = retries or Retries()
+        self._sleep = sleep
+        self._http = httpx.Client(base_url=self._connection.url, headers=self._connection.headers, transport=transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections; streams and claims that are still open end with an error."""
+        self._http.close()
+
+    def send(self, call: Call[T]) -> T:
+        """Makes a call of `dms_tags.client.calls`: what every method does."""
+        talk = conversation(call, self._retries)
+        try:
+            attempt = next(talk)
+            while True:
+                if attempt.after:
+                    self._sleep(attempt.after)
+                attempt = talk.send(self._once(call, attempt.timeout))
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def _once(self, call: Call[Any], timeout: float) -> Reply | Unreachable:
+        try:
+            return reply_of(self._http.request(**self._connection.request(call, timeout)))
+        except httpx.RequestError as error:
+            return unreachable(error)
+
+    @contextmanager
+    def claim(
+        self,
+        name: str,
+        state: int,
+        query: str,
+        *,
+        lease_seconds: int = 60,
+        on_success: int | None = None,
+        trace_id: str | None = None,
+    ) -> Iterator[Work | None]:
+        """Takes the first object that the statement finds, holds it while the block runs, and marks it finished.
+
+        None where there is no work.  The lease is extended in the background.  Where the block ends well the tag is set to
+        `on_success`, unless `work.finish(state)` was called; where it raises, or neither was said, the object goes back to
+        the queue.  A worker that dies loses it after `lease_seconds`; one that was too slow gets `LockLost`.
+        """
+        asked_at = time.monotonic()
+        taken = self.take(name, state, query, lease_seconds=lease_seconds, trace_id=trace_id)
+        if not taken:
+            yield None
+            return
+        work = Work(self, taken[0], lease_seconds, asked_at)
+        with work.holding():
+            yield work
+            if on_success is not None and not work.settled:
+                work.finish(on_success)
+
+    def events(
+        self,
+        *,
+        name: str | None = None,
+        state: int | None = None,
+        object_id: str | None = None,
+        after: int | None = None,
+        patience: float | None = None,
+    ) -> Iterator[Event]:
+        """Changes as they are recorded, each once, from position `after` on (None: from now on), without end.
+
+        It comes back by itself after a loss and goes on where it was.  Raises `Gone` where the trail no longer reaches back
+        to `after`, and `Unreachable` when there was no connection for `patience` seconds (None: it never gives up).
+        """
+        following = Following(name=name, state=state, object_id=object_id, after=after, patience=patience, retries=self._retries)
+        while True:
+            try:
+                with self._http.stream(**self._connection.following(following)) as answer:
+                    if answer.status_code == httpx.codes.OK:
+                        for chunk in answer.iter_raw():
+                            yield from following.receive(chunk)
+                        delay = following.lost()
+                    else:
+                        answer.read()
+                        delay = following.refused(reply_of(answer))
+            except httpx.RequestError as error:
+                delay = following.lost(error)
+            self._sleep(delay)
+
+
+class Work(Held):
+    """An object that this worker holds; see `DmsTags.claim`."""
+
+    def __init__(self, client: DmsTags, claimed: Claimed, lease_seconds: int, asked_at: float) -> None:
+        super().__init__(claimed, lease_seconds, asked_at)
+        self._client = client
+        self._turn = threading.Lock()  # an extension that overtakes the end of the work would look like a lost lease
+
+    def finish(self, state: int) -> Tag:
+        """Sets the tag to its next state and ends the lease.  Raises `LockLost` where the lease had run out."""
+        with self._turn:
+            tag = self._client.send(self.finish_call(state))
+            self.settled = True
+            return tag
+
+    def extend(self, seconds: int | None = None) -> None:
+        """Extends the lease by hand, to `seconds` from now; the block does it by itself every third of it."""
+        with self._turn:
+            if not self.settled:
+                asked_at = time.monotonic()
+                self._client.send(self.extend_call(seconds))
+                self.extended(asked_at, seconds)
+
+    def release(self) -> None:
+        """Gives the object back to the queue, to be claimed again at once."""
+        with self._turn:
+            self._client.send(self.release_call())
+            self.settled = True
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Extends the lease while the block runs, and gives the object back unless it was finished."""
+        over = threading.Event()
+        keeper = threading.Thread(target=self._keep, args=(over,), name=f"lease of {self.object_id}", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            over.set()
+            keeper.join()
+            if not self.settled:
+                try:
+                    self.release()
+                except DmsTagsError as error:  # it runs out by itself; what the block raised matters more
+                    log.info("the lease of %s could not be given back: %s", self.object_id, error)
+
+    def _keep(self, over: threading.Event) -> None:
+        while not over.wait(self.pause):
+            try:
+                self.extend()
+            except LOST as error:
+                self.refused = True
+                log.warning("the lease of %s is lost: %s", self.object_id, error)
+                return
+            except DmsTagsError as error:
+                log.info("the lease of %s could not be extended, again in %.0f s: %s", self.object_id, self.pause, error)

@@ -1,0 +1,364 @@
+"""Every call of the client, once: its arguments, its request, the reading of its answer.
+
+`DmsTags` and `AsyncDmsTags` both make their methods from these functions, so that signature and meaning cannot differ.
+A change carries an idempotency key, a new one unless the caller gives one: repeated after a lost answer it is answered
+as the first time and made once (the service keeps the last 32 keys of an object).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import quote
+from uuid import uuid4
+
+from dms_tags.client.model import (
+    BatchAction,
+    BatchChange,
+    Claimed,
+    Definition,
+    HistoryEntry,
+    HistoryPage,
+    Outcome,
+    SearchPage,
+    Tag,
+    TrailPage,
+)
+from dms_tags.client.wire import (
+    Call,
+    Reply,
+    bare,
+    entry_from,
+    moment,
+    object_from,
+    problem_from,
+    tag_from,
+    tags_from,
+    wire_time,
+)
+
+API: Final = "/api/dms"
+
+
+def get(object_id: str, name: str) -> Call[Tag]:
+    """One tag.  Raises `TagNotFound`."""
+    return Call("GET", _tag_path(object_id, name), _one_tag)
+
+
+def tags(object_id: str, *, at: datetime | None = None) -> Call[tuple[Tag, ...]]:
+    """All tags of an object, in order of creation; with `at` as they stood at that time.  None at all is no error."""
+    query = {} if at is None else {"at": wire_time(at)}
+    return Call("GET", f"{API}/objects/{_segment(object_id)}/tags", lambda reply: _tags_of(reply, None), query=query)
+
+
+def add(object_id: str, name: str, state: int, *, trace_id: str | None = None, idempotency_key: str | None = None) -> Call[Tag]:
+    """Adds a tag, owned by `trace_id` (None: a random one).  Raises `TagExists` where the object has it already."""
+    return Call(
+        "POST", _state_path(object_id, name, state), _one_tag, headers=_headers(trace_id, None, idempotency_key or _new_key())
+    )
+
+
+def update(
+    object_id: str,
+    name: str,
+    state: int,
+    *,
+    trace_id: str | None = None,
+    trace_must_match: bool = False,
+    if_match: str | None = None,
+    expected_state: int | None = None,
+    idempotency_key: str | None = None,
+) -> Call[Tag]:
+    """Sets the state of an existing tag, if all conditions given hold in the same write; raises `LockLost` if one does not.
+
+    With `trace_must_match` the tag has to be owned by `trace_id` and stays so; without, it is owned by `trace_id` from now on.
+    `if_match` is the ETag (`Tag.etag`) that the tag must have.
+    """
+    query = {"overwrite": "true"}
+    if trace_must_match:
+        query["traceIdMustMatch"] = "true"
+    if expected_state is not None:
+        query["expectedState"] = str(expected_state)
+    headers = _headers(trace_id, if_match, idempotency_key or _new_key())
+    return Call("POST", _state_path(object_id, name, state), _one_tag, query=query, headers=headers)
+
+
+def set_tag(
+    object_id: str, name: str, state: int, *, trace_id: str | None = None, idempotency_key: str | None = None
+) -> Call[Tag]:
+    """Sets the state of a tag, adding it where it is missing."""
+    whole = batch([BatchChange(object_id, name, state, trace_id=trace_id, idempotency_key=idempotency_key)])
+
+    def parse(reply: Reply) -> Tag:
+        (outcome,) = whole.parse(reply)
+        if outcome.error is not None:
+            raise outcome.error
+        return _present(outcome.tag)
+
+    return Call(whole.method, whole.path, parse, json=whole.json)
+
+
+def delete(
+    object_id: str,
+    name: str,
+    *,
+    trace_id: str | None = None,
+    trace_must_match: bool = False,
+    if_match: str | None = None,
+    idempotency_key: str | None = None,
+) -> Call[None]:
+    """Removes a tag, under the same conditions as `update`.  Raises `TagNotFound` and `LockLost`."""
+    query = {"traceIdMustMatch": "true"} if trace_must_match else {}
+    headers = _headers(trace_id, if_match, idempotency_key or _new_key())
+    return Call("DELETE", _tag_path(object_id, name), _nothing, query=query, headers=headers)
+
+
+def batch(changes: Sequence[BatchChange], *, trace_id: str | None = None) -> Call[tuple[Outcome, ...]]:
+    """Makes up to 1,000 changes, each standing alone; the outcomes are in the order of the changes.
+
+    Those of one object are made in the order given.  `trace_id` holds for the changes that name none.
+    """
+    body = {"changes": [_change_member(change) for change in changes]}
+    return Call("POST", f"{API}/objects/tags", _outcomes, headers=_headers(trace_id, None, None), json=body)
+
+
+def search(statement: str, *, skip: int = 0, limit: int = 50) -> Call[SearchPage]:
+    """What a statement finds (API.md section 3): `limit` objects, 1,000 at most, after the first `skip`, 10,000 at most."""
+
+    def parse(reply: Reply) -> SearchPage:
+        page = reply.document()
+        objects = tuple(object_from(each["properties"]) for each in page["objects"])
+        return SearchPage(objects, page["totalNumItems"], page["hasMoreItems"])
+
+    return Call("POST", f"{API}/objects/search", parse, json=_statement(statement, skipCount=skip, maxItems=limit))
+
+
+def take(
+    name: str, state: int, query: str, *, limit: int = 1, lease_seconds: int | None = 60, trace_id: str | None = None
+) -> Call[tuple[Claimed, ...]]:
+    """Sets the tag to `state` on the first object, or up to `limit` of them (100 at most), that the statement finds.
+
+    Two callers never get the same one.  None where nothing matches.  With a lease the tag goes back by itself to the state
+    it had unless it is changed or extended within `lease_seconds`; so a claim whose answer was lost is only late.  With
+    `lease_seconds=None` such an object stays taken by nobody.
+    """
+    wanted = {"limit": str(limit)}
+    if lease_seconds is not None:
+        wanted["leaseSeconds"] = str(lease_seconds)
+
+    def parse(reply: Reply) -> tuple[Claimed, ...]:
+        return tuple(_claimed(each["properties"], name) for each in reply.document()["objects"])
+
+    path = f"{API}/objects/tags/{_segment(name)}/state/{state}"
+    return Call("POST", path, parse, query=wanted, headers=_headers(trace_id, None, _new_key()), json=_statement(query))
+
+
+def extend(object_id: str, name: str, trace_id: str, seconds: int) -> Call[Tag]:
+    """Extends a lease to `seconds` from now; only its holder can.  Raises `LockLost` and `NotLeased`."""
+    return Call(
+        "POST", f"{_tag_path(object_id, name)}/lease", _one_tag, query={"seconds": str(seconds)}, headers=_headers(trace_id)
+    )
+
+
+def give_back(object_id: str, name: str, trace_id: str) -> Call[None]:
+    """Ends a lease at once: the tag goes back to the state it had.  Raises `LockLost` and `NotLeased`."""
+    return Call("DELETE", f"{_tag_path(object_id, name)}/lease", _nothing, headers=_headers(trace_id))
+
+
+def history(object_id: str, *, size: int = 50, page: int = 0) -> Call[HistoryPage]:
+    """An object's history, newest first: page `page` of `size` entries, 1,000 at most."""
+
+    def parse(reply: Reply) -> HistoryPage:
+        document = reply.document()
+        return HistoryPage(tuple(_history_entry(each["properties"]) for each in document["objects"]), document["hasMoreItems"])
+
+    query = {"size": str(size), "page": str(page)}
+    return Call("GET", f"{API}/objects/{_segment(object_id)}/history", parse, query=query)
+
+
+def audit(
+    *,
+    object_id: str | None = None,
+    name: str | None = None,
+    trace_id: str | None = None,
+    created_by: str | None = None,
+    resource: str | None = None,
+    within: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    after: int | None = None,
+    before: int | None = None,
+    ascending: bool = False,
+    limit: int = 100,
+    cursor: str | None = None,
+) -> Call[TrailPage]:
+    """A page of the trail, newest first unless `ascending`; all filters given must hold.
+
+    `since` is inclusive and `until` exclusive, both by the time of recording; `after` and `before` are positions, exclusive.
+    For the next page give its `next` as `cursor`, with the same filters.
+    """
+    wanted = {
+        "objectId": object_id,
+        "name": name,
+        "traceId": trace_id,
+        "createdBy": created_by,
+        "resource": resource,
+        "within": within,
+        "from": wire_time(since) if since else None,
+        "to": wire_time(until) if until else None,
+        "after": after,
+        "before": before,
+        "cursor": cursor,
+        "order": "asc" if ascending else "desc",
+        "limit": limit,
+    }
+
+    def parse(reply: Reply) -> TrailPage:
+        page = reply.document()
+        return TrailPage(tuple(entry_from(each) for each in page["entries"]), page["next"], page["head"])
+
+    return Call("GET", f"{API}/audit", parse, query={key: str(value) for key, value in wanted.items() if value is not None})
+
+
+def definitions() -> Call[tuple[Definition, ...]]:
+    """All tag definitions."""
+    return Call("GET", f"{API}/tag-definitions", lambda reply: tuple(map(_definition, reply.document()["definitions"])))
+
+
+def definition(name: str) -> Call[Definition]:
+    """One tag definition.  Raises `NotFound`."""
+    return Call("GET", f"{API}/tag-definitions/{_segment(name)}", lambda reply: _definition(reply.document(), name))
+
+
+def define(name: str, definition: Definition) -> Call[None]:
+    """Writes a tag definition, for administrators; it holds everywhere within 2 s."""
+    body: dict[str, Any] = {
+        "states": {str(state): label for state, label in definition.states.items()},
+        "enforce": definition.enforce,
+    }
+    if definition.transitions is not None:
+        body["transitions"] = {str(state): list(following) for state, following in definition.transitions.items()}
+    if definition.initial is not None:
+        body["initial"] = list(definition.initial)
+    return Call("PUT", f"{API}/tag-definitions/{_segment(name)}", _nothing, json=body)
+
+
+def undefine(name: str) -> Call[None]:
+    """Removes a tag definition, for administrators.  Raises `NotFound`."""
+    return Call("DELETE", f"{API}/tag-definitions/{_segment(name)}", _nothing)
+
+
+def _segment(text: str) -> str:
+    """A path segment; one of dots alone would be resolved away before it left."""
+    if text in ("", ".", ".."):
+        raise ValueError(f"{text!r} is neither an object id nor a tag name")
+    return quote(text, safe=":")
+
+
+def _tag_path(object_id: str, name: str) -> str:
+    return f"{API}/objects/{_segment(object_id)}/tags/{_segment(name)}"
+
+
+def _state_path(object_id: str, name: str, state: int) -> str:
+    return f"{_tag_path(object_id, name)}/state/{state}"
+
+
+def _headers(trace_id: str | None = None, if_match: str | None = None, key: str | None = None) -> dict[str, str]:
+    headers = {}
+    if trace_id is not None:
+        headers["X-B3-TraceId"] = trace_id
+    if if_match is not None:
+        headers["If-Match"] = f'"{if_match}"'
+    if key is not None:
+        headers["Idempotency-Key"] = key
+    return headers
+
+
+def _new_key() -> str:
+    return uuid4().hex
+
+
+def _statement(statement: str, **paging: int) -> dict[str, Any]:
+    return {"query": {"statement": statement, **paging}}
+
+
+def _nothing(reply: Reply) -> None:
+    """The answer says no more than that it is done."""
+
+
+def _present(tag: Tag | None) -> Tag:
+    if tag is None:
+        raise ValueError("no tag in the answer")
+    return tag
+
+
+def _tags_of(reply: Reply, etag: str | None) -> tuple[Tag, ...]:
+    (found,) = reply.document()["objects"]
+    return tags_from(found["properties"], etag)
+
+
+def _one_tag(reply: Reply) -> Tag:
+    (tag,) = _tags_of(reply, bare(reply.headers.get("etag")))
+    return tag
+
+
+def _claimed(properties: Mapping[str, Any], name: str) -> Claimed:
+    taken = object_from(properties)
+    return Claimed(taken.object_id, _present(taken.tag(name)), taken.tags, properties.get("dms:attempts", {}).get("value", 1))
+
+
+def _change_member(change: BatchChange) -> dict[str, Any]:
+    members = {
+        "objectId": change.object_id,
+        "name": change.name,
+        "action": BatchAction(change.action).value,
+        "state": change.state,
+        "traceId": change.trace_id,
+        "traceIdMustMatch": change.trace_must_match or None,
+        "ifMatch": change.if_match,
+        "expectedState": change.expected_state,
+        "idempotencyKey": change.idempotency_key or _new_key(),
+    }
+    return {key: value for key, value in members.items() if value is not None}
+
+
+def _outcomes(reply: Reply) -> tuple[Outcome, ...]:
+    return tuple(map(_outcome, reply.document()["results"]))
+
+
+def _outcome(result: Mapping[str, Any]) -> Outcome:
+    if "problem" in result:
+        return Outcome(error=problem_from(result["problem"], result["status"]))
+    row = result.get("tag")
+    return Outcome(tag=tag_from(row, bare(result.get("etag"))) if row else None)
+
+
+def _history_entry(properties: Mapping[str, Any]) -> HistoryEntry:
+    values = {key: member["value"] for key, member in properties.items()}
+    inside = values["detail"].partition("[")[2].rpartition("]")[0]
+    return HistoryEntry(
+        object_id=values["referredObjectId"],
+        name=inside.partition(",")[0],
+        action=values["action"],
+        state=values["subaction"],
+        previous_state=values["previousState"],
+        changed=moment(values["system:creationDate"]),
+        trace_id=values["system:traceId"],
+        created_by=values["system:createdBy"],
+        detail=values["detail"],
+        revision=values["revision"],
+        position=values["position"],
+    )
+
+
+def _definition(document: Mapping[str, Any], name: str | None = None) -> Definition:
+    transitions = document.get("transitions")
+    initial = document.get("initial")
+    return Definition(
+        name=name or document["name"],
+        states={int(state): label for state, label in document["states"].items()},
+        transitions=None if transitions is None else {int(state): tuple(steps) for state, steps in transitions.items()},
+        initial=None if initial is None else tuple(initial),
+        enforce=document.get("enforce", False),
+    )
