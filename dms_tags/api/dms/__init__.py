@@ -1,0 +1,1 @@
+"""The DMS tag API: tags of objects, and their history."""

@@ -1,0 +1,111 @@
+"""The shapes of the DMS tag API, as they go out and as OpenAPI tells them (API.md sections 1 and 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from dms_tags.audit.entry import Entry
+from dms_tags.tags.model import Tag
+from dms_tags.tags.names import spell_time
+
+ROW: Final[Mapping[str, Any]] = {
+    "type": "array",
+    "description": "name, state, creationDate, traceid",
+    "minItems": 4,
+    "maxItems": 4,
+    "items": {"oneOf": [{"type": "string"}, {"type": "integer"}]},
+    "example": ["tag1", 9999, "2020-02-20T02:20:20.220Z", "1234567887654321"],
+}
+
+
+def _of(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": ["value"], "properties": {"value": value}}
+
+
+def objects(properties: Mapping[str, Any], required: list[str]) -> dict[str, Any]:
+    """The schema of `{"objects": [{"properties": {…}}]}`."""
+    return {
+        "type": "object",
+        "required": ["objects"],
+        "properties": {
+            "objects": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["properties"],
+                    "properties": {"properties": {"type": "object", "required": required, "properties": properties}},
+                },
+            }
+        },
+    }
+
+
+TAG_PROPERTIES: Final = {
+    "system:tags": _of({"type": "array", "items": ROW}),
+    "dms:etags": _of({"type": "array", "items": {"type": "string"}}),
+}
+TAGS: Final = objects(TAG_PROPERTIES, ["system:tags"])
+HISTORY: Final = objects(
+    {
+        name: _of({"type": kind})
+        for name, kind in (
+            ("system:objectId", "string"),
+            ("system:objectTypeId", "string"),
+            ("system:baseTypeId", "string"),
+            ("system:createdBy", "string"),
+            ("system:tenant", "string"),
+            ("system:creationDate", "string"),
+            ("system:traceId", "string"),
+            ("referredObjectId", "string"),
+            ("action", "integer"),
+            ("subaction", "integer"),
+            ("detail", "string"),
+            ("revision", "integer"),
+            ("position", "integer"),
+        )
+    },
+    ["system:objectId", "action", "detail", "revision", "position"],
+)
+HISTORY["properties"]["hasMoreItems"] = {"type": "boolean"}
+HISTORY["required"].append("hasMoreItems")
+
+
+def row(tag: Tag) -> list[Any]:
+    """A tag as a row of `system:tags`."""
+    return [tag.name, tag.state, spell_time(tag.changed), tag.trace_id]
+
+
+def rows(tags: Iterable[Tag], *, etags: bool = False) -> dict[str, Any]:
+    """Tags as the DMS answers with them; with `etags` their entity tags beside the rows, in the same order."""
+    listed = list(tags)
+    properties: dict[str, Any] = {"system:tags": {"value": [row(tag) for tag in listed]}}
+    if etags:
+        properties["dms:etags"] = {"value": [tag.etag for tag in listed]}
+    return {"objects": [{"properties": properties}]}
+
+
+def history(entries: Iterable[Entry], *, more: bool) -> dict[str, Any]:
+    """A page of history as the DMS answers with it."""
+    return {"objects": [{"properties": history_entry(entry)} for entry in entries], "hasMoreItems": more}
+
+
+def history_entry(entry: Entry) -> dict[str, Any]:
+    """A trail entry as an item of type `system:audit`."""
+    shown = {
+        "system:objectId": entry["_id"],
+        "system:objectTypeId": "system:audit",
+        "system:baseTypeId": "item",
+        "system:createdBy": entry["createdBy"],
+        "system:tenant": entry["tenant"],
+        "system:creationDate": spell_time(entry["creationDate"]),
+        "system:traceId": entry["traceId"],
+        "referredObjectId": entry["objectId"],
+        "action": entry["action"],
+        "subaction": entry["state"],
+        "detail": f"{entry['actionName']}: [{entry['name']}, {entry['state']}]",
+        "previousState": entry["previousState"],
+        "revision": entry["revision"],
+        "position": entry["position"],
+    }
+    return {name: {"value": value} for name, value in shown.items()}

@@ -1,0 +1,76 @@
+"""The headers that all three APIs share: trace ids, entity tags, idempotency keys (API.md section 1)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from werkzeug.datastructures import Headers
+
+from dms_tags.errors import InvalidParameter, InvalidTraceId
+from dms_tags.tags import names
+
+TRACE_HEADER: Final = "X-B3-TraceId"
+
+_entity_tag = re.compile(r'\s*(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)')
+_idempotency_key = re.compile(r"[\x21-\x7e]{1,64}").fullmatch
+
+
+def trace_id(headers: Headers) -> str | None:
+    """The request's trace id: of `X-B3-TraceId`, else of a single `b3` header, else None.
+
+    A `b3` header that only says whether to sample (`0`, `1`, `d`) has none.  Raises `InvalidTraceId`.
+    """
+    text = headers.get(TRACE_HEADER)
+    if text is not None:
+        return names.trace_id(text)
+    text = headers.get("b3")
+    if text is None or text in ("0", "1", "d"):
+        return None
+    try:
+        return names.trace_id(text.partition("-")[0])
+    except InvalidTraceId as error:
+        raise InvalidTraceId(f"the header b3 begins with a trace id, or is 0, 1 or d: {error.detail}") from error
+
+
+def if_match(headers: Headers) -> tuple[str, ...] | None:
+    """The entity tags of `If-Match`; None where there is no such header or it is `*`.
+
+    A weak one counts as its strong sibling, since proxies that compress weaken them.  Raises `InvalidParameter`.
+    """
+    return _entity_tags(headers, "If-Match")
+
+
+def if_none_match(headers: Headers) -> tuple[str, ...] | None:
+    """The entity tags of `If-None-Match`; None where there is no such header or it is `*`.  Raises `InvalidParameter`."""
+    return _entity_tags(headers, "If-None-Match")
+
+
+def _entity_tags(headers: Headers, header: str) -> tuple[str, ...] | None:
+    text = headers.get(header)
+    if text is None or text.strip() == "*":
+        return None
+    found: list[str] = []
+    at = 0
+    while at < len(text):
+        match = _entity_tag.match(text, at)
+        if match is None:
+            break
+        found.append(match[1])
+        at = match.end()
+    if at < len(text) or not found or text.rstrip().endswith(","):
+        raise InvalidParameter(f'{header} is a list of entity tags in double quotes, for instance "01a2", or *')
+    return tuple(found)
+
+
+def idempotency_key(headers: Headers) -> str | None:
+    """The request's `Idempotency-Key`, None where it has none.  Raises `InvalidParameter`."""
+    text = headers.get("Idempotency-Key")
+    if text is not None and not _idempotency_key(text):
+        raise InvalidParameter("an Idempotency-Key is 1 to 64 visible ASCII characters")
+    return text
+
+
+def entity_tag(etag: str) -> str:
+    """An ETag as the header spells it."""
+    return f'"{etag}"'

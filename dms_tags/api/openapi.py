@@ -1,0 +1,147 @@
+"""The OpenAPI document, made from the declared routes, so that it cannot tell what the service does not do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+
+from dms_tags.api.endpoint import PUBLIC, Api, Route
+from dms_tags.version import __version__
+
+HEADERS: Final[Mapping[str, tuple[str, Mapping[str, Any], Any]]] = {
+    "X-B3-TraceId": ("the trace id of the call", {"type": "string", "pattern": "^[0-9a-f]{1,32}$"}, "1234567887654321"),
+    "If-Match": ("change the tag only if its ETag is one of these", {"type": "string"}, '"01a2…"'),
+    "If-None-Match": ("answer 304 if the tag's ETag is one of these", {"type": "string"}, '"01a2…"'),
+    "Idempotency-Key": (
+        "the same key again is answered as the first time and changes nothing",
+        {"type": "string", "pattern": "^[\\x21-\\x7e]{1,64}$"},
+        "import-7",
+    ),
+    "Last-Event-ID": ("resume after this position", {"type": "string", "pattern": "^[0-9]{1,15}$"}, "1234"),
+}
+
+SECURITY: Final = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "basic": {"type": "http", "scheme": "basic", "description": "token name and token"},
+    "session_user": {"type": "apiKey", "in": "header", "name": "X-Spaaza-Session-User-Id"},
+    "session_key": {"type": "apiKey", "in": "header", "name": "X-Spaaza-Session-Key"},
+}
+
+ERRORS: Final = {
+    400: "The request is malformed",
+    401: "No valid identity",
+    403: "Not permitted",
+    404: "Not found",
+    409: "The resource as it stands does not allow it",
+    410: "Archived",
+    412: "A condition did not hold",
+    413: "Too large",
+    415: "Unsupported media type",
+    422: "Well formed, and not possible",
+    429: "Too many requests; Retry-After says when to go on",
+    500: "Internal error",
+    503: "MongoDB does not answer; Retry-After says when to try again",
+}
+
+
+def document(apis: Iterable[Api]) -> dict[str, Any]:
+    """The OpenAPI 3.0.3 document of the APIs."""
+    plugin = MarshmallowPlugin()
+    spec = APISpec(
+        "dms-tags",
+        __version__,
+        "3.0.3",
+        plugins=[plugin],
+        info={
+            "description": "Tags on DMS objects, locked by trace id, every change in a provable audit trail.",
+            "license": {"name": "MIT"},
+        },
+    )
+    for name, scheme in SECURITY.items():
+        spec.components.security_scheme(name, dict(scheme))
+    for api in apis:
+        spec.components.schema(f"{api.name}-error", dict(api.error_schema))
+        for route in api.routes:
+            spec.path(route.full_path, operations={route.method.lower(): _operation(route)})
+    return spec.to_dict()
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.endpoint,
+        "tags": [route.api.name],
+        "summary": route.summary,
+        "parameters": [*_path(route), *_query(route), *_headers(route)],
+        "responses": {str(status): _response(answer) for status, answer in route.responses.items()},
+        "security": [] if route.permissions == PUBLIC else _security(route.api),
+    }
+    description = route.description
+    if route.permissions:
+        description += f"\n\nPermission: {' or '.join(sorted(route.permissions))}."
+    if description.strip():
+        operation["description"] = description.strip()
+    if route.body is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": route.body}}}
+    if route.permissions:
+        error = {"content": {route.api.error_type: {"schema": {"$ref": f"#/components/schemas/{route.api.name}-error"}}}}
+        for status, sentence in ERRORS.items():
+            operation["responses"].setdefault(str(status), {"description": sentence, **error})
+    return operation
+
+
+def _security(api: Api) -> list[dict[str, list[str]]]:
+    if "session_key" in api.security:
+        return [{name: [] for name in api.security}]
+    return [{name: []} for name in api.security]
+
+
+def _path(route: Route) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": dict(part.schema)}
+        | ({"example": part.example} if part.example is not None else {})
+        for name in re.findall(r"{(\w+)}", route.path)
+        for part in (route.path_parameters[name],)
+    ]
+
+
+def _query(route: Route) -> list[dict[str, Any]]:
+    listed = []
+    for parameter in route.parameters.values():
+        schema: dict[str, Any] = dict(parameter.schema)
+        if parameter.repeatable:
+            schema = {"type": "array", "items": schema}
+        described = {
+            "name": parameter.name,
+            "in": "query",
+            "required": parameter.required,
+            "description": parameter.description,
+            "schema": schema,
+        }
+        if parameter.example is not None:
+            described["example"] = parameter.example
+        listed.append(described)
+    return listed
+
+
+def _headers(route: Route) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "in": "header",
+            "required": False,
+            "description": HEADERS[name][0],
+            "schema": dict(HEADERS[name][1]),
+            "example": HEADERS[name][2],
+        }
+        for name in route.headers
+    ]
+
+
+def _response(answer: Mapping[str, Any]) -> dict[str, Any]:
+    if "description" in answer and "type" not in answer:
+        return dict(answer)
+    return {"description": "Done", "content": {"application/json": {"schema": dict(answer)}}}

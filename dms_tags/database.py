@@ -1,0 +1,253 @@
+"""The connection to MongoDB: collections, indexes, schema version, and the seam for `mongomock://`.
+
+The only other modules that speak MongoDB are the stores that are built on this one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pymongo import ASCENDING, MongoClient, UpdateOne, WriteConcern
+from pymongo.collection import Collection
+from pymongo.errors import (
+    AutoReconnect,
+    ConfigurationError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    InvalidURI,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WriteConcernError,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.read_preferences import ReadPreference
+
+from dms_tags.audit.indexes import TRAIL_INDEXES
+from dms_tags.errors import CannotStart, StoreUnavailable
+from dms_tags.settings import Settings
+
+Document = dict[str, Any]
+Documents = Collection[Document]
+
+SCHEMA_VERSION: Final = 1
+
+# A MongoDB that is down answers within 5 s, one that hangs or fails over within 15 s (API.md section 1, row 503):
+# one selection of a server after one socket that timed out.
+SELECTION_MS: Final = 4_000
+SOCKET_MS: Final = 8_000
+WRITE_CONCERN: Final = WriteConcern(w="majority", j=True, wtimeout=8_000)
+MAJORITY: Final = ReadConcern("majority")
+
+TAG_INDEXES: Final[tuple[tuple[str, list[tuple[str, int]], dict[str, Any]], ...]] = (
+    ("queue", [(key, ASCENDING) for key in ("tenant", "kind", "tags.name", "tags.state", "tags.creationDate")], {}),
+    ("outbox", [("tenant", ASCENDING), ("outbox.0.at", ASCENDING)], {}),
+    (
+        "within",
+        [("tenant", ASCENDING), ("within", ASCENDING), ("order", ASCENDING)],
+        {"partialFilterExpression": {"within": {"$exists": True}}},
+    ),
+    (
+        "leases",
+        [("tags.lease.until", ASCENDING)],
+        {"partialFilterExpression": {"tags.lease.until": {"$exists": True}}},
+    ),
+)
+
+_NOT_MADE: Final = (ServerSelectionTimeoutError, ConfigurationError, InvalidURI)
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turns what PyMongo raises into `StoreUnavailable`; a duplicate key passes, since callers read a meaning from it."""
+    try:
+        yield
+    except DuplicateKeyError:
+        raise
+    except PyMongoError as error:
+        raise store_unavailable(error) from error
+
+
+def store_unavailable(error: PyMongoError) -> StoreUnavailable:
+    """The domain's error for one of PyMongo's: whether the change may have been made is part of it."""
+    if isinstance(error, _NOT_MADE):
+        return StoreUnavailable("MongoDB does not answer; nothing was changed")
+    if isinstance(error, (AutoReconnect, WriteConcernError, ConnectionFailure, ExecutionTimeout)):
+        return StoreUnavailable(
+            "MongoDB did not confirm in time: whether the change was made is not known; "
+            "it was made wholly or not at all, and reading the tag tells",
+            uncertain=True,
+        )
+    return StoreUnavailable(
+        f"MongoDB refused the call ({type(error).__name__}); whether the change was made is not known", uncertain=True
+    )
+
+
+class Database:
+    """One service's view of its database.
+
+    Reads go to the primary; `majority` gives a view that a fail-over cannot roll back.  Writes are acknowledged by a
+    majority, journaled.
+    """
+
+    def __init__(self, client: MongoClient[Document], name: str, *, mock: bool = False) -> None:
+        self.client = client
+        self.mock = mock
+        self._lock = threading.RLock()
+        database = client[name]
+        self._database: Any = (
+            database if mock else database.with_options(write_concern=WRITE_CONCERN, read_preference=ReadPreference.PRIMARY)
+        )
+        self.tags = self.collection("tags")
+        self.trail = self.collection("audit_trail")
+
+    @classmethod
+    def connect(cls, settings: Settings) -> Database:
+        """Connects lazily: a MongoDB that is down shows at the first call.  Raises `CannotStart` for an address that is wrong."""
+        uri = settings.mongo_uri
+        if uri is None:
+            raise CannotStart("no MongoDB: set DMS_TAGS_MONGO_URI, or let `dms-tags serve` start its own")
+        if settings.in_memory:
+            import mongomock  # costs every process memory that only this store needs
+
+            return cls(mongomock.MongoClient(tz_aware=True), settings.database, mock=True)
+        try:
+            client: MongoClient[Document] = MongoClient(
+                uri,
+                tz_aware=True,
+                tzinfo=UTC,
+                appname="dms-tags",
+                serverSelectionTimeoutMS=SELECTION_MS,
+                connectTimeoutMS=3_000,
+                socketTimeoutMS=SOCKET_MS,
+                maxPoolSize=settings.concurrency,
+                waitQueueTimeoutMS=SELECTION_MS,
+                retryWrites=True,
+                retryReads=True,
+            )
+        except (PyMongoError, ValueError) as error:
+            raise CannotStart(f"DMS_TAGS_MONGO_URI: {error}") from error
+        return cls(client, settings.database)
+
+    def collection(self, name: str) -> Documents:
+        """A collection by name."""
+        found = self._database[name]
+        return _Atomic(found, self._lock) if self.mock else found  # type: ignore[return-value]
+
+    def majority(self, collection: Documents) -> Documents:
+        """`collection`, read with majority read concern: nothing that it shows can be rolled back."""
+        return collection if self.mock else collection.with_options(read_concern=MAJORITY)
+
+    def ping(self) -> None:
+        """Raises `StoreUnavailable` unless the primary answers."""
+        if self.mock:
+            return
+        with store_errors():
+            self.client.admin.command("ping")
+
+    def now(self) -> datetime:
+        """The database's clock, in UTC: what leases are judged by."""
+        if self.mock:
+            return datetime.now(UTC)
+        with store_errors():
+            told: datetime = self.client.admin.command("hello")["localTime"]
+        return told
+
+    def close(self) -> None:
+        """Ends all connections."""
+        self.client.close()
+
+    def prepare(self) -> None:
+        """Brings the database up to this version: its indexes and its schema version; safe beside other services.
+
+        Raises `CannotStart` for a database that a newer service has made, `StoreUnavailable` where MongoDB does not answer.
+        """
+        schema = self.collection("schema")
+        with store_errors():
+            found = schema.find_one({"_id": "version"})
+            if found is not None and found["version"] > SCHEMA_VERSION:
+                raise CannotStart(
+                    f"the database has schema version {found['version']}, this service knows up to {SCHEMA_VERSION}: start a newer one"
+                )
+            for name, keys, options in TAG_INDEXES:
+                self.tags.create_index(keys, name=name, **options)
+            for name, keys, options in TRAIL_INDEXES:
+                self.trail.create_index(keys, name=name, **options)
+            if found is None:
+                schema.update_one({"_id": "version"}, {"$max": {"version": SCHEMA_VERSION}}, upsert=True)
+
+    def not_yet(self, until: datetime) -> Document:
+        """A condition for a write: it holds only while the database's clock is before `until`."""
+        return self._against_clock("$gt", until)
+
+    def no_longer(self, until: datetime) -> Document:
+        """A condition for a write: it holds only once the database's clock has reached `until`."""
+        return self._against_clock("$lte", until)
+
+    def _against_clock(self, operator: str, until: datetime) -> Document:
+        if not self.mock:
+            return {"$expr": {operator: [until, "$$NOW"]}}
+        # mongomock knows no $$NOW: its clock is this process's own
+        holds = until > datetime.now(UTC) if operator == "$gt" else until <= datetime.now(UTC)
+        return {} if holds else {"_id": {"$in": []}}
+
+
+class _Atomic:
+    """A mongomock collection each of whose calls is atomic, as the real server's are (DESIGN.md, "Data").
+
+    mongomock's own `find_one_and_update` finds, then updates by `_id` alone, so the lock would not be in its write.
+    """
+
+    def __init__(self, collection: Any, lock: threading.RLock) -> None:
+        self._collection = collection
+        self._lock = lock
+
+    def __getattr__(self, name: str) -> Any:
+        member = getattr(self._collection, name)
+        if not callable(member):
+            return member
+
+        def locked(*args: Any, **kwargs: Any) -> Any:
+            with self._lock:
+                return member(*args, **kwargs)
+
+        return locked
+
+    def find(self, *args: Any, hint: object = None, max_time_ms: object = None, **kwargs: Any) -> Any:  # noqa: ARG002 - no plans, no clock
+        with self._lock:
+            return _Listed(list(self._collection.find(*args, **kwargs)))
+
+    def find_one_and_update(self, query: Mapping[str, Any], update: Mapping[str, Any], **_: Any) -> Document | None:
+        with self._lock:
+            found = self._collection.find_one(query)
+            if found is None:
+                return None
+            self._collection.update_one({**query, "_id": found["_id"]}, update)
+            after: Document | None = self._collection.find_one({"_id": found["_id"]})
+            return after
+
+    def bulk_write(self, operations: list[UpdateOne], **_: Any) -> _Matched:
+        # PyMongo's own update operations pass mongomock arguments that it does not know
+        with self._lock:
+            matched = sum(
+                self._collection.update_one(one._filter, one._doc, upsert=bool(one._upsert)).matched_count  # noqa: SLF001 - no public way
+                for one in operations
+            )
+        return _Matched(matched)
+
+
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    matched_count: int
+
+
+class _Listed(list[Document]):
+    """A cursor's result, read whole under the lock."""
+
+    def close(self) -> None:
+        """Nothing is held open."""

@@ -1,0 +1,1 @@
+"""The domain: tags on resources, changed under a lock that is a condition of the write.  No Flask, no HTTP in here."""

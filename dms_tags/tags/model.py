@@ -1,0 +1,207 @@
+"""What the domain speaks of: resources, tags, changes and the conditions that changes are made under.
+
+A DMS object with an integer state, a site with a string and a chain tag with a small document are the same thing to
+the engine: a resource, a named tag, a state, a trace id.  Nothing in here knows HTTP or MongoDB.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum, IntEnum, StrEnum
+from time import time_ns
+from typing import Any, Final
+
+State = int | str | Mapping[str, Any]
+"""A tag's state: an integer on objects, a string on metadata values, a small document elsewhere."""
+
+MAX_TAGS: Final = 50
+"""Tags on one object, at most (API.md section 1)."""
+
+
+class Kind(StrEnum):
+    """The kinds of resource that carry tags; the first part of `resource` in the audit trail."""
+
+    OBJECT = "object"
+    SITE = "site"
+    USER = "user"
+    WAN = "wan"
+    ACCOUNT = "account"
+    CHAIN_TAG = "chain-tag"
+    CHAIN = "chain"
+    DEFINITION = "definition"
+    TOKEN = "token"  # noqa: S105 - a kind of resource, not a secret
+    SESSION = "session"
+    TRAIL = "trail"
+
+
+class Action(IntEnum):
+    """What a trail entry records; the numbers are the DMS's own (API.md section 2)."""
+
+    OBJECT_TAG_CREATED = 110
+    OBJECT_TAG_DELETED = 210
+    OBJECT_TAG_UPDATED = 310
+    ADMIN_CREATED = 10110
+    ADMIN_DELETED = 10210
+    ADMIN_UPDATED = 10310
+    TRAIL_EXPORTED = 10400
+    TRAIL_ARCHIVED = 10500
+
+
+class Verb(Enum):
+    """How a change treats what is there: `SET` adds or updates."""
+
+    ADD = "add"
+    UPDATE = "update"
+    SET = "set"
+    DELETE = "delete"
+
+
+ACTIONS: Final = {
+    "object": {"add": Action.OBJECT_TAG_CREATED, "update": Action.OBJECT_TAG_UPDATED, "delete": Action.OBJECT_TAG_DELETED},
+    "admin": {"add": Action.ADMIN_CREATED, "update": Action.ADMIN_UPDATED, "delete": Action.ADMIN_DELETED},
+}
+ADMINISTRATIVE: Final = frozenset({Kind.CHAIN, Kind.DEFINITION, Kind.TOKEN, Kind.SESSION, Kind.TRAIL})
+"""Kinds whose changes are administration, recorded under the `ADMIN_*` actions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What a tag hangs on.  `within` names what it belongs to (`chain/<id>`), `attributes` are kept from its first tag on."""
+
+    tenant: str
+    kind: Kind
+    id: str
+    within: str | None = None
+    attributes: Mapping[str, Any] | None = None
+
+    @property
+    def key(self) -> str:
+        """The `_id` of the resource's document."""
+        return f"{self.tenant}/{self.kind}/{self.id}"
+
+    @property
+    def name(self) -> str:
+        """Kind and id, as the audit trail spells a resource."""
+        return f"{self.kind}/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who makes a change: an authenticated name, and how it was authenticated (`token jwt session cli system none`)."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A hold on a tag until a time of the database's clock; `back` is the state it then returns to, None: it is removed."""
+
+    until: datetime
+    back: State | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A tag as it stands.
+
+    `changed` is the DMS's creationDate: the time of its last change.  `since` is the time it was added.
+    `etag` never recurs and is the id of the trail entry that recorded this revision.
+    """
+
+    name: str
+    state: Any
+    trace_id: str
+    changed: datetime
+    etag: str
+    since: datetime
+    lease: Lease | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What must hold, all of it, in the very write that makes the change; None: not a condition.
+
+    `trace_id` is compared without regard to zero padding on the left.  `etags` holds one or more of `If-Match`.
+    `from_states` is the rule of an enforced definition: `forbidden_from` are the states that may not be left for the new one.
+    """
+
+    trace_id: str | None = None
+    etags: tuple[str, ...] | None = None
+    state: State | None = None
+    forbidden_from: tuple[int, ...] = ()
+
+
+UNCONDITIONAL: Final = Conditions()
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A client's key for one change, and a fingerprint of the request it came with."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of one tag.
+
+    `trace_id` becomes the tag's own, None: a random one; under a trace condition the tag keeps the one it has.
+    `max_tags` is the most tags the resource may carry, None: any number.
+    `action` is what the trail records, None: what follows from the verb and the kind of resource.
+    """
+
+    resource: Resource
+    name: str
+    verb: Verb
+    actor: Actor
+    state: Any = None
+    trace_id: str | None = None
+    conditions: Conditions = UNCONDITIONAL
+    idempotency: Idempotency | None = None
+    max_tags: int | None = MAX_TAGS
+    action: Action | None = None
+
+    def action_of(self, verb: Verb) -> Action:
+        """What the trail records when the change turns out to be `verb` (a `SET` is an add or an update)."""
+        if self.action is not None:
+            return self.action
+        family = "admin" if self.resource.kind in ADMINISTRATIVE else "object"
+        return ACTIONS[family][verb.value]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What came of a change: the tag as it now is (None: removed), the trace it was recorded under.
+
+    `added` says that the tag was not there before; `replayed` that this is the kept answer to an earlier, equal request.
+    """
+
+    tag: Tag | None
+    trace_id: str
+    added: bool = False
+    replayed: bool = False
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def new_id() -> str:
+    """A new change id and ETag: 48 bits of milliseconds, 80 of randomness, as 32 hexadecimal characters.
+
+    The time in front keeps index pages warm; the randomness is what makes it never recur.
+    """
+    return f"{time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+
+
+def new_trace_id() -> str:
+    """A random trace id of 16 lower-case hexadecimal characters (B3)."""
+    return secrets.token_hex(8)
+
+
+def now() -> datetime:
+    """The time in UTC, in whole milliseconds: what MongoDB keeps and the wire shows."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

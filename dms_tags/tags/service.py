@@ -1,0 +1,67 @@
+"""The use cases of tags, as clients and workflow engines know them: read, add, update, remove."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from dms_tags.errors import TagNotFound
+from dms_tags.tags.model import Change, Changed, Kind, Resource, Tag, Verb
+from dms_tags.tags.store import TagStore
+
+
+class Rules(Protocol):
+    """What an enforced definition demands of changes of its tag."""
+
+    def forbidden_from(self, state: int) -> tuple[int, ...]:
+        """The states that may not be left for `state`.  Raises `UnknownState`."""
+
+    def require_initial(self, state: int) -> None:
+        """Raises `UnknownState` or `TransitionNotAllowed` unless a tag may begin in `state`."""
+
+
+class Definitions(Protocol):
+    """Where the rules of tags come from."""
+
+    def rules(self, tenant: str, name: str) -> Rules | None:
+        """The enforced definition of tags called `name`; None where there is none."""
+
+
+class TagService:
+    """Tags on resources, under the rules of their definitions."""
+
+    def __init__(self, store: TagStore, definitions: Definitions) -> None:
+        self._store = store
+        self._definitions = definitions
+
+    def tags(self, resource: Resource) -> list[Tag]:
+        """All tags of a resource, in order of creation."""
+        return self._store.read(resource)
+
+    def tag(self, resource: Resource, name: str) -> Tag:
+        """One tag.  Raises `TagNotFound`."""
+        for tag in self._store.read(resource):
+            if tag.name == name:
+                return tag
+        raise TagNotFound(f"{resource.name} has no tag {name!r}")
+
+    def attributes(self, resource: Resource) -> Mapping[str, Any] | None:
+        """What was kept with a resource from its first tag on; None for one that never had a tag."""
+        return self._store.attributes(resource)
+
+    def change(self, change: Change) -> Changed:
+        """Makes one change under the rules of the tag's definition; raises what `TagStore.change` does, and `UnknownState`."""
+        return self._store.change(self.ruled(change))
+
+    def ruled(self, change: Change) -> Change:
+        """The change with what an enforced definition demands as one more condition of its write."""
+        if change.resource.kind is not Kind.OBJECT or change.verb is Verb.DELETE:
+            return change
+        rules = self._definitions.rules(change.resource.tenant, change.name)
+        if rules is None:
+            return change
+        if change.verb is Verb.ADD:
+            rules.require_initial(change.state)
+            return change
+        return replace(change, conditions=replace(change.conditions, forbidden_from=rules.forbidden_from(change.state)))
