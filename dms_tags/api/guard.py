@@ -16,6 +16,7 @@ from flask import Flask, Request, Response, g, request
 from limits import RateLimitItemPerSecond
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from dms_tags.api.proxies import TrustedProxies
 from dms_tags.errors import Forbidden, RateLimited
@@ -57,6 +58,7 @@ class Guard:
     def __init__(self, settings: Settings, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
         self._open = settings.authentication == "none"
+        self._body_limit = settings.body_limit
         self._origins = frozenset(settings.cors_origins)
         self._own_origin = settings.origin
         self._proxies = settings.trusted_proxies
@@ -73,13 +75,16 @@ class Guard:
         app.after_request(self._finish)
 
     def admit(self, call: Request) -> None:
-        """Raises `Forbidden` for a request that was meant for another host.
+        """Raises `Forbidden` for a request that was meant for another host, `RequestEntityTooLarge` for one of too many bytes.
 
         A page whose name is made to point at 127.0.0.1 (DNS rebinding) reaches the service as its own origin, but cannot
         change the `Host` that the browser sends.
         """
         if self._open and not _is_loopback_host(call.environ.get("HTTP_HOST", "")):
             raise Forbidden("with DMS_TAGS_AUTH=none only requests to localhost, 127.0.0.1 or [::1] are served")
+        # Also where no view would ever read the body: a client that sends 100 MB is told before it has
+        if (call.content_length or 0) > self._body_limit:
+            raise RequestEntityTooLarge
 
     def identify(self, call: Request) -> Identity:
         """Whose request it is; also kept as `flask.g.identity` for the log.
