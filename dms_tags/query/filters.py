@@ -1,0 +1,113 @@
+"""Conditions and tests as MongoDB filters, one for one.
+
+Names are unique on an object, so a condition on a tag is one `$elemMatch`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, assert_never
+
+from dms_tags.query.moments import Clock, Span
+from dms_tags.query.statement import (
+    Absent,
+    And,
+    Between,
+    Compare,
+    Condition,
+    Holds,
+    Member,
+    Not,
+    ObjectIdIn,
+    OneOf,
+    Operator,
+    Or,
+    Present,
+    Test,
+    Value,
+)
+from dms_tags.tags.model import Kind, Resource
+
+Filter = dict[str, Any]
+
+_OPERATORS: Final = {
+    Operator.EQ: "$eq",
+    Operator.NE: "$ne",
+    Operator.LT: "$lt",
+    Operator.LE: "$lte",
+    Operator.GT: "$gt",
+    Operator.GE: "$gte",
+}
+
+
+def object_filter(condition: Condition, tenant: str, clock: Clock) -> Filter:
+    """What finds the objects that the condition holds of, among those of the tenant."""
+    match condition:
+        case Holds(name, test):
+            return {"tags": {"$elemMatch": {"name": name, **row_filter(test, clock)}}}
+        case Present(name):
+            return {"tags.name": name}
+        case Absent(name):
+            return {"tags.name": {"$ne": name}}
+        case ObjectIdIn(ids):
+            return {"_id": {"$in": [Resource(tenant, Kind.OBJECT, id_).key for id_ in ids]}}
+        case And(parts):
+            return {"$and": [object_filter(part, tenant, clock) for part in parts]}
+        case Or(parts):
+            return {"$or": [object_filter(part, tenant, clock) for part in parts]}
+        case Not(part):
+            return {"$nor": [object_filter(part, tenant, clock)]}
+        case _:
+            assert_never(condition)
+
+
+def row_filter(test: Test, clock: Clock) -> Filter:
+    """What a tag's row must match, to be used within an `$elemMatch`."""
+    match test:
+        case Compare(Member.STATE, operator, value):
+            return {"state": {_OPERATORS[operator]: value}}
+        case OneOf(Member.STATE, values):
+            return {"state": {"$in": list(values)}}
+        case Between(Member.STATE, low, high):
+            return {"state": {"$gte": low, "$lte": high}}
+        case Compare(Member.CREATION_DATE, operator, value):
+            return {"creationDate": _against(operator, clock.span(value))}
+        case OneOf(Member.CREATION_DATE, values):
+            return {"$or": [{"creationDate": _against(Operator.EQ, clock.span(value))} for value in values]}
+        case Between(Member.CREATION_DATE, low, high):
+            return {"creationDate": {"$gte": clock.span(low).start, "$lt": clock.span(high).end}}
+        case Compare(Member.TRACE_ID, _, value):
+            return {"traceid": {"$in": _spellings(value)}}
+        case And(parts):
+            return {"$and": [row_filter(part, clock) for part in parts]}
+        case Or(parts):
+            return {"$or": [row_filter(part, clock) for part in parts]}
+        case Not(part):
+            return {"$nor": [row_filter(part, clock)]}
+        case Compare() | OneOf() | Between():
+            raise TypeError(f"the grammar does not compare {test.member} so")
+        case _:
+            assert_never(test)
+
+
+def _against(operator: Operator, span: Span) -> Filter:
+    match operator:
+        case Operator.EQ:
+            return {"$gte": span.start, "$lt": span.end}
+        case Operator.NE:
+            return {"$not": {"$gte": span.start, "$lt": span.end}}
+        case Operator.LT:
+            return {"$lt": span.start}
+        case Operator.LE:
+            return {"$lt": span.end}
+        case Operator.GT:
+            return {"$gte": span.end}
+        case Operator.GE:
+            return {"$gte": span.start}
+        case _:
+            assert_never(operator)
+
+
+def _spellings(trace_id: Value) -> list[str]:
+    """All paddings of a trace id: zeros on its left do not count (API.md section 1)."""
+    digits = str(trace_id).lstrip("0")
+    return [digits.rjust(length, "0") for length in range(max(len(digits), 1), 33)]

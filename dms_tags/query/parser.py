@@ -1,0 +1,237 @@
+"""From the text of a statement to what it says.
+
+The parser is LALR and keeps its own stack, and values are checked as they are read, so neither a long nor a deeply nested
+text can exhaust the process; the bounds below keep what is handed on small enough for MongoDB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final, NoReturn, TypeVar
+
+from lark import Lark, Token, Transformer
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+
+from dms_tags.errors import InvalidQuery, Malformed
+from dms_tags.query.moments import LATEST
+from dms_tags.query.statement import (
+    Absent,
+    And,
+    Between,
+    Compare,
+    Function,
+    Holds,
+    Member,
+    Not,
+    ObjectIdIn,
+    OneOf,
+    Operator,
+    Or,
+    Order,
+    Present,
+    Statement,
+)
+from dms_tags.tags import names
+
+T = TypeVar("T")
+
+MAX_LENGTH: Final = 50_000
+"""Characters of a statement, at most."""
+MAX_DEPTH: Final = 20
+"""Parentheses and NOTs within each other, at most."""
+MAX_VALUES: Final = 1_000
+"""Values of one IN, at most."""
+MAX_PREDICATES: Final = 200
+"""Comparisons and other predicates of one statement, at most."""
+
+_PUNCTUATION: Final = {
+    "STAR": "*", "LPAR": "(", "RPAR": ")", "LSQB": "[", "RSQB": "]", "DOT": ".", "COMMA": ",",
+    "EQ": "=", "NE": "<>", "LT": "<", "LE": "<=", "GT": ">", "GE": ">=",
+}  # fmt: skip
+_SHOWN: Final = {
+    **_PUNCTUATION,
+    "TYPE": "a type",
+    "TAG_NAME": "a tag name",
+    "STRING": "a text in quotes",
+    "INTEGER": "a whole number",
+    "OBJECT_ID": "system:objectId",
+    "TAGS": "system:tags",
+    "STATE": "state",
+    "CREATION_DATE": "creationDate",
+    "TRACE_ID": "traceId",
+    "$END": "the end",
+}
+
+
+@lru_cache(maxsize=512)
+def parse(text: str) -> Statement:
+    """What the statement says.
+
+    Raises `InvalidQuery`, naming line, column and what was expected there, for a text outside the grammar or beyond
+    the bounds of this module.
+    """
+    if len(text) > MAX_LENGTH:
+        raise InvalidQuery(f"a statement has at most {MAX_LENGTH:,} characters, this one {len(text):,}")
+    try:
+        statement: Any = _parser().parse(text)
+    except UnexpectedInput as error:
+        raise InvalidQuery(_explain(text, error)) from error
+    if not isinstance(statement, Statement):
+        raise TypeError(f"the grammar gave a {type(statement).__name__}")
+    return statement
+
+
+@lru_cache(maxsize=1)
+def _parser() -> Lark:
+    return Lark.open(
+        "grammar.lark", rel_to=__file__, parser="lalr", start="statement", maybe_placeholders=True, transformer=_Builder()
+    )
+
+
+def _explain(text: str, error: UnexpectedInput) -> str:
+    if isinstance(error, UnexpectedToken):
+        expected = error.accepts or error.expected
+        found = "the end" if error.token.type == "$END" else ascii(str(error.token))
+    elif isinstance(error, UnexpectedCharacters):
+        expected = error.allowed or set()
+        found = ascii(text[error.pos_in_stream or 0])
+    else:
+        expected, found = set(), "something else"
+    line, column = error.line, error.column
+    if line < 1 or found == "the end":
+        line, column = text.count("\n") + 1, len(text) - (text.rfind("\n") + 1) + 1
+    wanted = sorted(_SHOWN.get(name, name) for name in expected if name != "WS")
+    *others, last = wanted or ["something else"]
+    return f"line {line}, column {column}: expected {', '.join(others) + ' or ' if others else ''}{last}, found {found}"
+
+
+def _refuse(token: Token, reason: str) -> NoReturn:
+    raise InvalidQuery(f"line {token.line}, column {token.column}: {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of the condition, how deep it nests and how many predicates it has."""
+
+    node: Any
+    depth: int = 0
+    size: int = 1
+
+
+def _unquoted(token: Token) -> str:
+    return token[1:-1] if token.type == "STRING" else str(token)
+
+
+def _checked(token: Token, check: Callable[[str], T]) -> T:
+    """What `check` makes of the token's text; what it refuses is an error at the token's place."""
+    try:
+        return check(_unquoted(token))
+    except Malformed as error:
+        _refuse(token, error.detail)
+
+
+def _bounded(first: Token, values: list[Any]) -> list[Any]:
+    if len(values) > MAX_VALUES:
+        _refuse(first, f"IN takes at most {MAX_VALUES:,} values, here are {len(values):,}")
+    return values
+
+
+def _deeper(token: Token, part: _Part) -> int:
+    if part.depth >= MAX_DEPTH:
+        _refuse(token, f"parentheses and NOTs nest at most {MAX_DEPTH} deep")
+    return part.depth + 1
+
+
+class _Builder(Transformer[Token, Any]):
+    """Makes the nodes while the parser reads; each method is called with what its rule in the grammar names."""
+
+    def statement(self, items: list[Any]) -> Statement:
+        type_, condition, order, direction = items[3], items[5], items[8], items[9]
+        if order is not None and direction is not None and direction.type == "DESC":
+            order = Order(order.name, order.member, descending=True)
+        return Statement(str(type_), condition.node if condition is not None else None, order)
+
+    def any_of(self, items: list[Any]) -> _Part:
+        return self._combined(Or, items)
+
+    def all_of(self, items: list[Any]) -> _Part:
+        return self._combined(And, items)
+
+    def _combined(self, combine: type[Or[Any] | And[Any]], items: list[Any]) -> _Part:
+        parts = items[::2]
+        size = sum(part.size for part in parts)
+        if size > MAX_PREDICATES:
+            _refuse(items[1], f"a statement has at most {MAX_PREDICATES} comparisons")
+        return _Part(combine(tuple(part.node for part in parts)), max(part.depth for part in parts), size)
+
+    def negate(self, items: list[Any]) -> _Part:
+        word, part = items
+        return _Part(Not(part.node), _deeper(word, part), part.size)
+
+    def nested(self, items: list[Any]) -> _Part:
+        parenthesis, part, _ = items
+        return _Part(part.node, _deeper(parenthesis, part), part.size)
+
+    def is_null(self, items: list[Any]) -> _Part:
+        return _Part(Absent(items[0]))
+
+    def is_not_null(self, items: list[Any]) -> _Part:
+        return _Part(Present(items[0]))
+
+    def holds(self, items: list[Any]) -> _Part:
+        name, _, part = items
+        return _Part(Holds(name, part.node))
+
+    def holds_group(self, items: list[Any]) -> _Part:
+        name, _, parenthesis, part, _ = items
+        return _Part(Holds(name, part.node), _deeper(parenthesis, part), part.size)
+
+    def object_id_is(self, items: list[Any]) -> _Part:
+        return _Part(ObjectIdIn((_checked(items[2], names.object_id),)))
+
+    def object_id_in(self, items: list[Any]) -> _Part:
+        return _Part(ObjectIdIn(tuple(_checked(item, names.object_id) for item in _bounded(items[0], items[3:-1:2]))))
+
+    def compare(self, items: list[Any]) -> _Part:
+        column, operator, value = items
+        return _Part(Compare(self._member(column), operator, self._value(value)))
+
+    def one_of(self, items: list[Any]) -> _Part:
+        column = items[0]
+        return _Part(OneOf(self._member(column), tuple(map(self._value, _bounded(column, items[3:-1:2])))))
+
+    def between(self, items: list[Any]) -> _Part:
+        return _Part(Between(self._member(items[0]), self._value(items[2]), self._value(items[4])))
+
+    def trace_id_is(self, items: list[Any]) -> _Part:
+        return _Part(Compare(Member.TRACE_ID, Operator.EQ, _checked(items[2], names.trace_id)))
+
+    def by_object_id(self, _: list[Any]) -> Order:
+        return Order()
+
+    def by_tag(self, items: list[Any]) -> Order:
+        return Order(items[0], self._member(items[2]))
+
+    def tag(self, items: list[Any]) -> str:
+        return _checked(items[2], names.tag_name)
+
+    def operator(self, items: list[Any]) -> Operator:
+        return Operator(items[0])
+
+    def time(self, items: list[Any]) -> datetime:
+        moment = _checked(items[0], names.time)
+        if moment > LATEST:
+            _refuse(items[0], "there is no later time to compare with")
+        return moment
+
+    def function(self, items: list[Any]) -> Function:
+        return Function(items[0].upper())
+
+    def _member(self, column: Token) -> Member:
+        return Member.STATE if column.type == "STATE" else Member.CREATION_DATE
+
+    def _value(self, value: Any) -> Any:
+        return _checked(value, names.state) if isinstance(value, Token) else value

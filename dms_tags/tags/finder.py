@@ -1,0 +1,170 @@
+"""Asks MongoDB for the objects of a statement, within the time that a statement may take (API.md section 3)."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from time import monotonic
+from typing import Any, Final
+
+from pymongo.errors import ExecutionTimeout
+
+from dms_tags.database import Database, Document, store_errors
+from dms_tags.errors import InvalidQuery
+from dms_tags.query.compiler import MAX_RUNS, Plan, Way
+from dms_tags.query.filters import Filter
+
+MAX_SECONDS: Final = 5.0
+"""Time that a statement may take on the server, in seconds; beyond it is `InvalidQuery`."""
+
+MAX_COUNT: Final = 100_000
+"""Matches that are counted; of more it is only said that there are more."""
+
+COUNT_SECONDS: Final = 2.0
+"""Time for counting: a search that found its page is not refused because counting the rest takes long."""
+
+_PROJECTION: Final = {"id": 1, "seq": 1, "lastAt": 1, "tags": 1, "attempts": 1}
+
+
+class Finder:
+    """Reads objects by plan.  Every method raises `InvalidQuery` where it takes too long, and `StoreUnavailable`."""
+
+    def __init__(self, database: Database, seconds: float = MAX_SECONDS) -> None:
+        self._database = database
+        self._seconds = seconds
+
+    def find(self, plan: Plan, limit: int, skip: int = 0) -> list[Document]:
+        """The documents of up to `limit` objects, in the plan's order, after the first `skip`."""
+        with store_errors(), _in_time():
+            if self._database.mock:
+                return _ordered(plan, self._database.tags.find(plan.filter, _PROJECTION))[skip : skip + limit]
+            return self._find(plan, limit, skip, _Deadline(self._seconds))
+
+    def after(self, plan: Plan, key: str, limit: int) -> list[Document]:
+        """Of a plan in order of ids, those whose `_id` comes after `key`."""
+        query = {"$and": [plan.filter, {"_id": {"$gt": key}}]}
+        with store_errors(), _in_time():
+            found = self._database.tags.find(
+                query, _PROJECTION, sort=[("_id", 1)], limit=limit, max_time_ms=int(self._seconds * 1000)
+            )
+            return list(found)
+
+    def count(self, plan: Plan) -> tuple[int, bool]:
+        """How many objects match, and whether that is all of them: counting ends at `MAX_COUNT`, or when it takes long."""
+        with store_errors():
+            if self._database.mock:
+                return len(list(self._database.tags.find(plan.filter, {"_id": 1}))), True
+            hint: dict[str, Any] = {"hint": "queue"} if plan.way in (Way.QUEUE, Way.STATES) else {}
+            try:
+                found = self._database.tags.count_documents(
+                    plan.filter, limit=MAX_COUNT + 1, maxTimeMS=int(COUNT_SECONDS * 1000), **hint
+                )
+            except ExecutionTimeout:
+                return 0, False
+        return min(found, MAX_COUNT), found <= MAX_COUNT
+
+    def _find(self, plan: Plan, limit: int, skip: int, deadline: _Deadline) -> list[Document]:
+        if plan.way is Way.SORTED:
+            return self._sorted(plan, limit, skip, deadline)
+        if plan.way is Way.IDS:
+            direction = -1 if plan.order.descending else 1
+            return list(
+                self._database.tags.find(
+                    plan.filter, _PROJECTION, sort=[("_id", direction)], skip=skip, limit=limit, max_time_ms=deadline.left()
+                )
+            )
+        if plan.way is Way.STATES:
+            return self._queue(plan, plan.filter, limit, skip, deadline)
+        states = self._states(plan, deadline)
+        if states is None:
+            # Too many queues to merge: exact where the statement asks for the order, else as the index has it
+            return (
+                self._sorted(plan, limit, skip, deadline)
+                if plan.strict
+                else self._queue(plan, plan.filter, limit, skip, deadline)
+            )
+        if len(states) == 1:
+            return self._queue(plan, plan.run(states[0]), limit, skip, deadline)
+        runs = [self._queue(plan, plan.run(state), skip + limit, 0, deadline) for state in states]
+        merged = heapq.merge(*runs, key=lambda document: _rank(plan, document), reverse=plan.order.descending)
+        return list(islice(merged, skip, skip + limit))
+
+    def _queue(self, plan: Plan, query: Filter, limit: int, skip: int, deadline: _Deadline) -> list[Document]:
+        return list(
+            self._database.tags.find(
+                query,
+                _PROJECTION,
+                hint="queue",
+                sort=[("kind", -1)] if plan.order.descending else None,
+                skip=skip,
+                limit=limit,
+                max_time_ms=deadline.left(),
+            )
+        )
+
+    def _states(self, plan: Plan, deadline: _Deadline) -> list[int] | None:
+        """The states that the ordering tag is in; None where they are too many to be read one by one."""
+        if plan.states is not None:
+            return list(plan.states) if len(plan.states) <= MAX_RUNS else None
+        states: list[int] = []
+        while len(states) <= MAX_RUNS:
+            found = self._database.tags.find_one(
+                plan.next_state(states[-1] if states else None), {"tags": 1}, hint="queue", max_time_ms=deadline.left()
+            )
+            if found is None:
+                return states
+            states.append(next(row["state"] for row in found["tags"] if row["name"] == plan.order.name))
+        return None
+
+    def _sorted(self, plan: Plan, limit: int, skip: int, deadline: _Deadline) -> list[Document]:
+        member, direction = str(plan.order.member), -1 if plan.order.descending else 1
+        ordering = {"$first": {"$filter": {"input": "$tags", "cond": {"$eq": ["$$this.name", plan.order.name]}}}}
+        stages: list[Document] = [
+            {"$match": plan.filter},
+            {"$project": {**_PROJECTION, "_by": ordering}},
+            {"$set": {"_last": {"$eq": [{"$type": "$_by"}, "missing"]}}},
+            {"$sort": {"_last": 1, f"_by.{member}": direction, "_id": 1}},
+            {"$skip": skip},
+            {"$limit": limit},
+            {"$unset": ["_by", "_last"]},
+        ]
+        return list(self._database.tags.aggregate(stages, maxTimeMS=deadline.left()))
+
+
+class _Deadline:
+    """What is left of the time for one statement."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = monotonic() + seconds
+
+    def left(self) -> int:
+        """Milliseconds, at least one: 0 would be no limit."""
+        return max(1, int((self._end - monotonic()) * 1000))
+
+
+@contextmanager
+def _in_time() -> Iterator[None]:
+    try:
+        yield
+    except ExecutionTimeout as error:
+        raise InvalidQuery(
+            f"the statement ran for longer than {MAX_SECONDS:g} s: name the state of a tag, so that its queue can be read"
+        ) from error
+
+
+def _rank(plan: Plan, document: Document) -> Any:
+    """What the plan orders by, of an object that has it."""
+    if plan.order.name is None:
+        return document["_id"]
+    row = next(row for row in document["tags"] if row["name"] == plan.order.name)
+    return (row["state"], row["creationDate"]) if plan.way is Way.STATES else row[str(plan.order.member)]
+
+
+def _ordered(plan: Plan, documents: Iterable[Document]) -> list[Document]:
+    """The documents in the order that the server's indexes give, for the store that has none."""
+    by_id = sorted(documents, key=lambda document: str(document["_id"]))
+    having = [one for one in by_id if plan.order.name is None or any(row["name"] == plan.order.name for row in one["tags"])]
+    lacking = [one for one in by_id if one not in having]
+    return [*sorted(having, key=lambda document: _rank(plan, document), reverse=plan.order.descending), *lacking]
