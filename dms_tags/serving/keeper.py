@@ -1,0 +1,155 @@
+"""The process for what has to be done in the background, whatever callers do: each duty in a thread of its own.
+
+Any number of services may run their keepers side by side: each duty sees to that itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dms_tags.audit.relay import Relay
+from dms_tags.database import Database
+from dms_tags.errors import CannotStart, StoreUnavailable
+from dms_tags.serving import logs
+from dms_tags.serving.report import report_cannot_start
+from dms_tags.settings import Settings
+
+FIRST_WAIT: Final = 0.25
+LONGEST_WAIT: Final = 5.0
+"""After a failure a duty waits, twice as long each time, from `FIRST_WAIT` to `LONGEST_WAIT` seconds."""
+STOP_SECONDS: Final = 5.0
+"""How long duties may take to finish what they are at."""
+RELAY_SECONDS: Final = 0.03
+"""Pause of the relay between two batches: small beside the lag that is promised, and batches are worth their round trips."""
+
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """Something to be done again and again.
+
+    `run_once` does a bounded piece of it; `pause` seconds lie between two pieces.  `release`, if there is one, is
+    called at the end, to give back what would keep others waiting.
+    """
+
+    name: str
+    run_once: Callable[[], object]
+    pause: float
+    release: Callable[[], None] | None = None
+
+
+def duties(settings: Settings, database: Database) -> list[Duty]:  # noqa: ARG001
+    """All duties of a service."""
+    relay = Relay(database)
+    return [Duty("relay", relay.run_once, RELAY_SECONDS, relay.release)]
+
+
+class Keeper:
+    """Runs `duties` in threads from `start` to `stop`."""
+
+    def __init__(self, duties: Sequence[Duty]) -> None:
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=perform, args=(duty, self._stop), name=f"dms-tags-{duty.name}", daemon=True)
+            for duty in duties
+        ]
+
+    def start(self) -> None:
+        """Begins with all duties."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Lets each duty finish the piece that it is at, for at most `STOP_SECONDS` in all."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(STOP_SECONDS / len(self._threads))
+
+
+def perform(duty: Duty, stop: threading.Event) -> None:
+    """Does `duty` until `stop` is set; a failure is logged once, and tried again until it passes."""
+    pause = 0.0
+    failures = 0
+    while not stop.wait(pause):
+        try:
+            duty.run_once()
+        except StoreUnavailable as error:
+            _tell_failure(duty, failures, error)
+            failures += 1
+        except Exception:
+            # A fault in one duty, or in what it reads, must not end the others, nor this one for ever.
+            log.exception("%s failed", duty.name)
+            failures += 1
+        else:
+            if failures:
+                log.warning("%s goes on", duty.name)
+            failures = 0
+        pause = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (failures - 1)) if failures else duty.pause
+    if duty.release is not None:
+        try:
+            duty.release()
+        except StoreUnavailable as error:
+            log.info("%s could not say that it ends: %s", duty.name, error.detail)
+
+
+def _tell_failure(duty: Duty, failures: int, error: StoreUnavailable) -> None:
+    if failures == 0:
+        log.warning("%s waits for MongoDB: %s", duty.name, error.detail)
+
+
+def keep(settings: Settings) -> None:
+    """Prepares the database, once there is one, then does all duties, until SIGTERM."""
+    stop = threading.Event()
+    threading.Thread(target=_stop_on_signal, args=(stop,), name="dms-tags-signals", daemon=True).start()
+    database = Database.connect(settings)
+    if not _prepare(database, stop):
+        return
+    keeper = Keeper(duties(settings, database))
+    keeper.start()
+    stop.wait()
+    keeper.stop()
+    database.close()
+
+
+def _stop_on_signal(stop: threading.Event) -> None:
+    # Waited for in a thread rather than handled: a handler that interrupts a wait for `stop` could not set it.
+    signal.sigwait(STOPPING)
+    stop.set()
+
+
+def _prepare(database: Database, stop: threading.Event) -> bool:
+    """Brings the database up to date; false if told to stop before it answered.  Raises `CannotStart` for a newer one."""
+    pause = 0.0
+    while not stop.wait(pause):
+        try:
+            database.prepare()
+        except StoreUnavailable as error:
+            if pause == 0.0:
+                log.warning("MongoDB does not answer; the service goes on by itself when it does: %s", error.detail)
+            pause = LONGEST_WAIT / 5
+        else:
+            return True
+    return False
+
+
+def main() -> None:
+    """The process that the supervisor starts."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        settings = Settings.from_environment()
+        logs.configure(settings)
+        keep(settings)
+    except CannotStart as error:
+        report_cannot_start(error)
+
+
+if __name__ == "__main__":
+    main()
