@@ -28,7 +28,7 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
-from dms_tags.audit.indexes import TRAIL_INDEXES
+from dms_tags.audit.indexes import LOG_INDEXES, TRAIL_INDEXES
 from dms_tags.errors import CannotStart, StoreUnavailable
 from dms_tags.settings import Settings
 
@@ -178,6 +178,8 @@ class Database:
                 self.tags.create_index(keys, name=name, **options)
             for name, keys, options in TRAIL_INDEXES:
                 self.trail.create_index(keys, name=name, **options)
+            for collection, name, keys, options in LOG_INDEXES:
+                self.collection(collection).create_index(keys, name=name, **options)
             if found is None:
                 schema.update_one({"_id": "version"}, {"$max": {"version": SCHEMA_VERSION}}, upsert=True)
 
@@ -221,6 +223,14 @@ class _Atomic:
     def find(self, *args: Any, hint: object = None, max_time_ms: object = None, **kwargs: Any) -> Any:  # noqa: ARG002 - no plans, no clock
         with self._lock:
             return _Listed(list(self._collection.find(*args, **kwargs)))
+
+    def find_one(self, *args: Any, hint: object = None, max_time_ms: object = None, **kwargs: Any) -> Any:  # noqa: ARG002 - as in find
+        with self._lock:
+            return self._collection.find_one(*args, **kwargs)
+
+    def count_documents(self, *args: Any, hint: object = None, maxTimeMS: object = None, **kwargs: Any) -> Any:  # noqa: ARG002, N803 - as in find
+        with self._lock:
+            return self._collection.count_documents(*args, **kwargs)
 
     def find_one_and_update(self, query: Mapping[str, Any], update: Mapping[str, Any], **_: Any) -> Document | None:
         with self._lock:

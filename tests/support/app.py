@@ -1,0 +1,59 @@
+"""The whole application in this process: its test client, and a relay that runs beside it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+
+from dms_tags.app import EXTENSION, Services, create_app
+from dms_tags.audit.relay import Relay
+from dms_tags.database import Database
+from dms_tags.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service; `client` sends requests into it."""
+
+    app: Flask
+    client: FlaskClient
+    database: Database
+
+    @property
+    def services(self) -> Services:
+        found: Services = self.app.extensions[EXTENSION]
+        return found
+
+    def entries(self, tenant: str = "default") -> list[dict[str, Any]]:
+        """The tenant's trail, whole, in order of position."""
+        self.services.trail.wait_for(tenant)
+        return list(self.database.trail.find({"tenant": tenant}, sort=[("position", 1)]))
+
+
+@contextmanager
+def running(settings: Settings, database: Database | None = None) -> Iterator[Service]:
+    """The application with a relay in a thread, both ended on leaving."""
+    database = database or Database.connect(settings)
+    app = create_app(settings, database=database)
+    stop = threading.Event()
+
+    def relay() -> None:
+        moving = Relay(database)
+        while not stop.is_set():
+            if not moving.run_once():
+                stop.wait(0.005)
+
+    thread = threading.Thread(target=relay)
+    thread.start()
+    try:
+        yield Service(app, app.test_client(), database)
+    finally:
+        stop.set()
+        thread.join()
+        database.close()
