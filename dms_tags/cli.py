@@ -2,7 +2,7 @@
 
 A module of `COMMANDS` has `configure(parser)`, which adds its arguments to an `argparse` parser, and `run(arguments)`,
 which does the work and returns the exit status.  Both may raise `CannotStart`: its line goes to standard error, and
-the status is 2.
+the status is 2; a `TagsError` goes there too, and the status is 1.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from dms_tags.errors import CannotStart
+from dms_tags.errors import CannotStart, TagsError
 from dms_tags.version import __version__
 
 COMMANDS: Final = {
     "serve": ("dms_tags.serving.command", "run the service"),
+    "token": ("dms_tags.identity.commands", "create, list and revoke API tokens"),
+    "token": ("dms_tags.identity.commands", "create, list and revoke API tokens"),
     "settings": ("dms_tags.serving.settings_command", "list every setting, its default and meaning"),
 }
 
+REFUSED: Final = 1
+REFUSED: Final = 1
 CANNOT_START: Final = 2
 INTERRUPTED: Final = 130
 
@@ -47,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CannotStart as error:
         sys.stderr.write(f"dms-tags: {error}\n")
         return CANNOT_START
+    except TagsError as error:
+        sys.stderr.write(f"dms-tags: {error.detail}\n")
+        return REFUSED
     except KeyboardInterrupt:
         return INTERRUPTED
     return status

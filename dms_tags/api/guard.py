@@ -183,15 +183,13 @@ def _host_of(origin: str) -> str:
 
 def _log_refusal(response: Response) -> None:
     identity: Identity | None = g.get("identity")
-    log.warning(
-        "refused",
-        extra={
-            "status": response.status_code,
-            "method": request.method,
-            "path": request.path[:LOGGED_PATH],
-            "address": request.remote_addr,
-            "actor": identity.actor.name if identity else None,
-            "actor_kind": identity.actor.kind if identity else None,
-            "tenant": identity.tenant if identity else None,
-        },
-    )
+    fields = {
+        "status": response.status_code,
+        "method": request.method,
+        "path": ascii(request.path[:LOGGED_PATH])[1:-1],  # a decoded path may hold line ends
+        "address": request.remote_addr,
+        "actor": identity.actor.name if identity else None,
+        "actor_kind": identity.actor.kind if identity else None,
+        "tenant": identity.tenant if identity else None,
+    }
+    log.warning("refused", extra={"fields": fields})

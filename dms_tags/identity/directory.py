@@ -121,7 +121,7 @@ class TokenDirectory:
         try:
             self._read_now(FRESH)
         except StoreUnavailable:
-            log.warning("the tokens cannot be read again", extra={"age": self._clock() - self._view.at})
+            log.warning("the tokens cannot be read again", extra={"fields": {"age": self._clock() - self._view.at}})
 
     def _write_use(self, token_id: str) -> None:
         try:

@@ -97,7 +97,9 @@ class KeySet:
             self._read()
         except KeysUnusable as error:
             self._failed_at = self._clock()
-            log.warning("the keys of the issuer of JWTs cannot be read", extra={"source": self._source, "reason": str(error)})
+            log.warning(
+                "the keys of the issuer of JWTs cannot be read", extra={"fields": {"source": self._source, "reason": str(error)}}
+            )
 
     def _read(self) -> None:
         at = self._clock()

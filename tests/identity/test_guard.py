@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+from typing import Any
 
 import pytest
 from flask import request
@@ -45,6 +46,15 @@ def open_(memory: Database) -> FlaskClient:
 
 def basic(name: str, secret: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{name}:{secret}".encode()).decode()}
+
+
+def refusals(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """What was logged of refused calls."""
+    return [record.__dict__["fields"] for record in caplog.records if record.name == "dms_tags.api.guard"]
+
+
+def addresses(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [refusal["address"] for refusal in refusals(caplog)]
 
 
 def test_bearer_and_basic(guarded: FlaskClient, secret: str) -> None:
@@ -182,7 +192,7 @@ def test_refusals_are_logged(guarded: FlaskClient, token_store: TokenStore, capl
     with caplog.at_level(logging.WARNING, logger="dms_tags.api.guard"):
         guarded.post(TAG, headers={"Authorization": f"Bearer {reader}"}, environ_base={"REMOTE_ADDR": "192.0.2.7"})
         guarded.post(TAG, headers={"Authorization": f"Bearer {reader[:-1]}x"}, environ_base={"REMOTE_ADDR": "192.0.2.8"})
-    known, unknown = [record.__dict__ for record in caplog.records if record.name == "dms_tags.api.guard"]
+    known, unknown = refusals(caplog)
 
     assert (403, "reader", "token", "default", "192.0.2.7", TAG) == tuple(
         known[name] for name in ("status", "actor", "actor_kind", "tenant", "address", "path")
@@ -195,7 +205,7 @@ def test_forwarded_headers_mean_nothing(guarded: FlaskClient, caplog: pytest.Log
     """What a client says about itself is not believed."""
     guarded.post(TAG, headers={"X-Forwarded-For": "192.0.2.1"}, environ_base={"REMOTE_ADDR": "198.51.100.9"})
 
-    assert ["198.51.100.9"] == [record.__dict__["address"] for record in caplog.records if "address" in record.__dict__]
+    assert ["198.51.100.9"] == addresses(caplog)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +224,7 @@ def test_trusted_proxies(memory: Database, caplog: pytest.LogCaptureFixture, pee
     behind = client_of(memory, auth="tokens", trusted_proxies=("10.0.0.0/8",))
     behind.post(TAG, headers={"X-Forwarded-For": forwarded}, environ_base={"REMOTE_ADDR": peer})
 
-    assert [client] == [record.__dict__["address"] for record in caplog.records if "address" in record.__dict__]
+    assert [client] == addresses(caplog)
 
 
 def test_proxy_names_scheme_and_host(memory: Database) -> None:
