@@ -98,10 +98,14 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A hold on a tag until a time of the database's clock; `back` is the state it then returns to, None: it is removed."""
+    """A hold on a tag until a time of the database's clock; `back` is the state it then returns to, None: it is removed.
+
+    `attempts` is how often in a row the tag was claimed without being finished, this time included.
+    """
 
     until: datetime
     back: State | None
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,181 @@
+"""The writes that changes are made of: what each must find, and what it sets, in MongoDB's words.
+
+Each is one write to one document.  Its query is the lock, its update sets the tag and appends the record of the change
+to the same document's `outbox` (DESIGN.md, "The idea").  Nothing in here speaks to a database.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from dms_tags.tags.model import Change, Changed, Lease, Resource, Tag, Verb, new_id, new_trace_id
+
+Document = dict[str, Any]
+
+MAX_OUTBOX: Final = 1000
+"""Changes of one resource that may wait for the relay; one more is refused, since each makes the next one slower."""
+
+KEPT_REPLIES: Final = 32
+"""Idempotency keys that a resource remembers (API.md section 1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write, not yet made: `update` on the document that `query` finds, or on none.
+
+    `change_id` and `trace_id` are those that the change is recorded under.
+    """
+
+    verb: Verb
+    query: Document
+    update: Document
+    change_id: str
+    trace_id: str
+
+
+def compose(change: Change, verb: Verb, at: datetime, lease: Lease | None = None) -> Write:
+    """The write that makes the change, as an add, an update or a removal, to a resource that has a document.
+
+    `lease` is the one that the tag is known to have, None: the write demands that it has none.  Under a lease the caller
+    adds on which side of the lease's end the database's clock must be.
+    """
+    conditions = change.conditions
+    trace_id = conditions.trace_id or change.trace_id or new_trace_id()
+    change_id = new_id()
+    query: Document = {"_id": change.resource.key, f"outbox.{MAX_OUTBOX - 1}": {"$exists": False}, "lastAt": {"$lte": at}}
+    update: Document = {
+        "$set": {"lastAt": at},
+        "$inc": {"seq": 1},
+        "$push": {"outbox": record(change, verb, change_id, trace_id, at)},
+    }
+    if verb is Verb.ADD:
+        query["tags.name"] = {"$ne": change.name}
+        if change.max_tags is not None:
+            query[f"tags.{change.max_tags - 1}"] = {"$exists": False}
+        update["$push"]["tags"] = row_of(change, change_id, trace_id, at)
+    else:
+        query["tags"] = {"$elemMatch": _condition(change, lease)}
+        if verb is Verb.DELETE:
+            update["$pull"] = {"tags": {"name": change.name}}
+        else:
+            update["$set"] |= {
+                "tags.$.state": change.state,
+                "tags.$.traceid": trace_id,
+                "tags.$.creationDate": at,
+                "tags.$.etag": change_id,
+            }
+            if lease is not None:
+                update["$unset"] = {"tags.$.lease": ""}
+    if change.idempotency is not None:
+        query["replies.key"] = {"$ne": change.idempotency.key}
+        update["$push"]["replies"] = {"$each": [reply(change, verb, change_id, trace_id, at)], "$slice": -KEPT_REPLIES}
+    return Write(verb, query, update, change_id, trace_id)
+
+
+def first_document(change: Change, at: datetime) -> Document:
+    """The document of a resource that never had a tag, with its first one; its only row tells the change's id."""
+    trace_id = change.trace_id or new_trace_id()
+    change_id = new_id()
+    document = new_document(change.resource, at) | {
+        "tags": [row_of(change, change_id, trace_id, at)],
+        "seq": 1,
+        "outbox": [record(change, Verb.ADD, change_id, trace_id, at)],
+    }
+    if change.idempotency is not None:
+        document["replies"] = [reply(change, Verb.ADD, change_id, trace_id, at)]
+    return document
+
+
+def created(change: Change, document: Document) -> Changed:
+    """What came of a change that made the document."""
+    tag = tag_of(document["tags"][0])
+    return Changed(tag, tag.trace_id, added=True, attributes=change.resource.attributes or {})
+
+
+def new_document(resource: Resource, at: datetime) -> Document:
+    """The document of a resource that has no tag and no change yet."""
+    document: Document = {
+        "_id": resource.key,
+        "tenant": resource.tenant,
+        "kind": str(resource.kind),
+        "id": resource.id,
+        "tags": [],
+        "seq": 0,
+        "lastAt": at,
+        "outbox": [],
+        "trail": {"revision": 0, "tags": {}},
+    }
+    if resource.within is not None:
+        document["within"] = resource.within
+    if resource.attributes is not None:
+        document["attributes"] = dict(resource.attributes)
+    return document
+
+
+def record(change: Change, verb: Verb, change_id: str, trace_id: str, at: datetime) -> Document:
+    """The outbox record of a change; the relay adds to it what was before (API.md section 2)."""
+    written: Document = {
+        "id": change_id,
+        "action": int(change.action_of(verb)),
+        "name": change.name,
+        "traceid": trace_id,
+        "at": at,
+        "by": change.actor.name,
+        "byKind": change.actor.kind,
+    }
+    if verb is Verb.DELETE:
+        written["removes"] = True
+    else:
+        written["state"] = change.state
+    return written
+
+
+def row_of(change: Change, change_id: str, trace_id: str, at: datetime) -> Document:
+    """A tag as it is kept in its resource's document."""
+    return {
+        "name": change.name,
+        "state": change.state,
+        "traceid": trace_id,
+        "creationDate": at,
+        "etag": change_id,
+        "since": at,
+    }
+
+
+def reply(change: Change, verb: Verb, change_id: str, trace_id: str, at: datetime) -> Document:
+    """What a repetition of the change under the same idempotency key is answered with."""
+    assert change.idempotency is not None  # noqa: S101 - callers ask only for changes that have one
+    kept: Document = {"key": change.idempotency.key, "fingerprint": change.idempotency.fingerprint, "traceid": trace_id, "at": at}
+    if verb is not Verb.DELETE:
+        kept |= {"state": change.state, "etag": change_id, "added": verb is Verb.ADD}
+    return kept
+
+
+def tag_of(row: Document) -> Tag:
+    """A tag from its row in a resource's document."""
+    held = row.get("lease")
+    lease = None if held is None else Lease(held["until"], held.get("back"), held.get("attempts", 1))
+    return Tag(row["name"], row["state"], row["traceid"], row["creationDate"], row["etag"], row["since"], lease)
+
+
+def _condition(change: Change, lease: Lease | None) -> Document:
+    """All conditions on the tag, in one `$elemMatch`: with two the positional `$` would point at the last."""
+    conditions = change.conditions
+    wanted: Document = {"name": change.name}
+    if lease is None:
+        wanted["lease"] = None
+    else:
+        wanted["lease.until"] = lease.until
+    if conditions.trace_id is not None:
+        wanted["traceid"] = conditions.trace_id
+    if conditions.etags is not None:
+        wanted["etag"] = conditions.etags[0] if len(conditions.etags) == 1 else {"$in": list(conditions.etags)}
+    if conditions.state is not None or conditions.forbidden_from:
+        wanted["state"] = {}
+        if conditions.state is not None:
+            wanted["state"]["$eq"] = conditions.state
+        if conditions.forbidden_from:
+            wanted["state"]["$nin"] = list(conditions.forbidden_from)
+    return wanted
