@@ -36,8 +36,12 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="rounds; what is reported is their median (default 3)")
     parser.add_argument("--seconds", type=float, default=10, help="length of each load, in seconds (default 10)")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the objects and entries to seed, for a quick look (default 1)")
-    parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS), metavar="ROWS", help=f"groups of rows: {', '.join(GROUPS)}")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="share of the objects and entries to seed, for a quick look (default 1)"
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=GROUPS, default=list(GROUPS), metavar="ROWS", help=f"groups of rows: {', '.join(GROUPS)}"
+    )
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     return parser.parse_args()
 

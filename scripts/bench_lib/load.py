@@ -91,5 +91,8 @@ UPDATE_BARE = Request("POST", f'"/objects/o" .. math.random(1, {OBJECTS}) .. "/t
 EVE_ITEM = f'"/items/" .. string.format("%024x", math.random(1, {OBJECTS}))'
 READ_EVE = Request("GET", EVE_ITEM)
 UPDATE_EVE = Request(
-    "PATCH", EVE_ITEM, {"Content-Type": "application/json"}, """'{"state":' .. math.random(1, 9999) .. ',"traceid":"4bf92f3577b34da6"}'"""
+    "PATCH",
+    EVE_ITEM,
+    {"Content-Type": "application/json"},
+    """'{"state":' .. math.random(1, 9999) .. ',"traceid":"4bf92f3577b34da6"}'""",
 )

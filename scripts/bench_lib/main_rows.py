@@ -5,18 +5,28 @@ from __future__ import annotations
 import tempfile
 from typing import Any
 
+from pymongo.collection import Collection
+
 from bench_lib import load, server
 from bench_lib.load import OBJECTS
 from bench_lib.report import Target
 from bench_lib.run import COMMAND, Document, Run, add_tags
-from pymongo.collection import Collection
 
 DATABASE = "bench_tags"
-OURS, EVE, TRANSACTION, ONE_WRITE = "update: dms-tags", "update: Eve PATCH", "update: bare, transaction", "update: bare, one write"
+OURS, EVE, TRANSACTION, ONE_WRITE = (
+    "update: dms-tags",
+    "update: Eve PATCH",
+    "update: bare, transaction",
+    "update: bare, one write",
+)
 OURS_GET, EVE_GET = "get: dms-tags", "get: Eve"
 LAG_50, LAG_99 = "relay lag at full load, p50 s", "relay lag at full load, p99 s"
 MEMORY = "largest process of the service after the run, MB"
-READY, READY_OWN, READY_AGAIN = "ready on a given MongoDB, s", "ready with its own mongod, first start, s", "ready with its own mongod, again, s"
+READY, READY_OWN, READY_AGAIN = (
+    "ready on a given MongoDB, s",
+    "ready with its own mongod, first start, s",
+    "ready with its own mongod, again, s",
+)
 
 
 def measure(run: Run) -> None:

@@ -20,8 +20,19 @@ def prepare() -> Path:
         return python
     print("bench: preparing the peers (Eve, Flask) in .venv-peers", flush=True)
     venv.create(FOLDER, with_pip=True, clear=True)
-    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r", str(REQUIREMENTS)]
+    install = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "-r",
+        str(REQUIREMENTS),
+    ]
     if subprocess.run(install, stdout=sys.stderr).returncode != 0:
         raise SystemExit("bench: the peers could not be installed; see the lines above")
+    (FOLDER / ".gitignore").write_text("*\n")
     stamp.write_text(pins)
     return python

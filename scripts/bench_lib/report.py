@@ -103,6 +103,9 @@ def _markdown(head: tuple[str, ...], body: list[tuple[str, ...]]) -> str:
 def _plain(head: tuple[str, ...], body: list[tuple[str, ...]]) -> str:
     widths = [max(len(row[column]) for row in [head, *body]) for column in range(len(head))]
     return "\n".join(
-        "  ".join(cell.ljust(width) if not column else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(
+            cell.ljust(width) if not column else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
         for row in [head, *body]
     )

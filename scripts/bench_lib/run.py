@@ -63,7 +63,9 @@ class Run:
         with server.running(command, port=port, ready=ready, environment=environment, python_path=True) as running:
             yield running
 
-    def measure(self, row: str, running: Server, request: load.Request, *, connections: int = 32, warm: bool = True) -> load.Sample:
+    def measure(
+        self, row: str, running: Server, request: load.Request, *, connections: int = 32, warm: bool = True
+    ) -> load.Sample:
         """Warms the server up with the request, then loads it and keeps the sample under `row`."""
         if warm:
             load.run(running.address, request, min(WARM_UP_SECONDS, self.seconds), connections=connections)
