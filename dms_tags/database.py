@@ -6,7 +6,7 @@ The only other modules that speak MongoDB are the stores that are built on this 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
     WriteConcernError,
 )
+from pymongo.monitoring import CommandListener
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
@@ -107,8 +108,11 @@ class Database:
         self.trail = self.collection("audit_trail")
 
     @classmethod
-    def connect(cls, settings: Settings) -> Database:
-        """Connects lazily: a MongoDB that is down shows at the first call.  Raises `CannotStart` for an address that is wrong."""
+    def connect(cls, settings: Settings, listeners: Sequence[CommandListener] = ()) -> Database:
+        """Connects lazily: a MongoDB that is down shows at the first call.  Raises `CannotStart` for an address that is wrong.
+
+        `listeners` are told of every call to MongoDB.
+        """
         uri = settings.mongo_uri
         if uri is None:
             raise CannotStart("no MongoDB: set DMS_TAGS_MONGO_URI, or let `dms-tags serve` start its own")
@@ -122,6 +126,7 @@ class Database:
                 tz_aware=True,
                 tzinfo=UTC,
                 appname="dms-tags",
+                event_listeners=list(listeners),
                 serverSelectionTimeoutMS=SELECTION_MS,
                 connectTimeoutMS=3_000,
                 socketTimeoutMS=SOCKET_MS,

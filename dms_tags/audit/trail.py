@@ -52,6 +52,12 @@ class Trail:
             found = self._heads.find_one({"_id": tenant})
         return int(found["cut"]) if found is not None else 0
 
+    def cut_time(self, tenant: str) -> datetime:
+        """The `recordedAt` of the last entry that was archived away; the beginning of time where none was."""
+        with store_errors():
+            found = self._heads.find_one({"_id": tenant})
+        return BEGINNING if found is None else found["recordedAt"]
+
     def newest(self, tenant: str) -> Mapping[str, Any]:
         """Position and `recordedAt` of the newest entry, archived or not: where the relay goes on."""
         with store_errors():

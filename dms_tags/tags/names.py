@@ -83,9 +83,4 @@ def time(text: str) -> datetime:
 
 def spell_time(moment: datetime) -> str:
     """The wire's spelling of a time: RFC 3339 in UTC with milliseconds, `2020-02-20T02:20:20.220Z`."""
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z" if moment.year >= 1000 else _spell_early(moment)
-
-
-def _spell_early(moment: datetime) -> str:
-    # strftime leaves out the leading zeros of years before 1000 on some platforms
-    return f"{moment.year:04d}{moment:-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    return f"{moment.isoformat(timespec='milliseconds')[:23]}Z"
