@@ -8,7 +8,10 @@
     │   ├── InvalidTraceId
     │   ├── TraceIdRequired
     │   ├── InvalidParameter
+    │   │   ├── ParameterMissing
+    │   │   └── NotBoolean
     │   ├── InvalidBody
+    │   ├── UnsupportedMediaType
     │   └── InvalidQuery
     ├── Refused                    the caller may not
     │   ├── Unauthenticated
@@ -16,6 +19,7 @@
     │   └── RateLimited
     ├── Missing                    what is asked for is not there
     │   ├── TagNotFound
+    │   ├── DefinitionNotFound
     │   ├── NotFound
     │   └── Gone
     ├── Conflict                   the resource's state does not allow it
@@ -23,6 +27,7 @@
     │   ├── TooManyTags
     │   ├── TransitionNotAllowed
     │   ├── NotLeased
+    │   ├── TagDeleted
     │   └── InUse
     ├── LockLost                   a condition of the request did not hold
     │   ├── TraceMismatch
@@ -100,6 +105,20 @@ class InvalidParameter(Malformed):
     slug = "invalid-parameter"
 
 
+class ParameterMissing(InvalidParameter):
+    """A parameter, or a member of the body, that the call cannot do without."""
+
+
+class NotBoolean(InvalidParameter):
+    """A parameter that is neither true nor false."""
+
+
+class UnsupportedMediaType(Malformed):
+    """A body of a type that the call does not take."""
+
+    slug = "unsupported-media-type"
+
+
 class InvalidBody(Malformed):
     """A request body that is not what the call takes.  `member` is the name of the member at fault, if one is."""
 
@@ -156,6 +175,12 @@ class TagNotFound(Missing):
     slug = "tag-not-found"
 
 
+class DefinitionNotFound(Missing):
+    """A definition of tags that there is none of, or none any more."""
+
+    slug = "definition-not-found"
+
+
 class NotFound(Missing):
     """Any other thing that is not there."""
 
@@ -200,6 +225,12 @@ class NotLeased(Conflict):
     """A lease is to be extended or given back where there is none."""
 
     slug = "not-leased"
+
+
+class TagDeleted(Conflict):
+    """A change of a chain tag that was deleted."""
+
+    slug = "tag-deleted"
 
 
 class InUse(Conflict):

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from werkzeug.datastructures import MultiDict
 
-from dms_tags.errors import InvalidParameter
+from dms_tags.errors import InvalidParameter, ParameterMissing
 from dms_tags.tags import names
 
 JsonSchema = Mapping[str, Any]
@@ -49,7 +49,7 @@ def read(declared: Mapping[str, Parameter], given: MultiDict[str, str]) -> dict[
     for name, parameter in declared.items():
         if name not in values:
             if parameter.required:
-                raise InvalidParameter(f"the query parameter {name!r} is missing")
+                raise ParameterMissing(f"the query parameter {name!r} is missing")
             values[name] = parameter.default
     return values
 

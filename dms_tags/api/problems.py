@@ -98,6 +98,13 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
             "The object has no tag of this name. A POST without overwrite=true adds one.",
         ),
         Problem(
+            "definition-not-found",
+            404,
+            2207,
+            "Definition not found",
+            "There is no definition of tags with this id, or it was deleted.",
+        ),
+        Problem(
             "method-not-allowed",
             405,
             2206,
@@ -111,6 +118,9 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
             "transition-not-allowed", 409, 2303, "Transition not allowed", "The definition of the tag does not know this step."
         ),
         Problem("not-leased", 409, 2304, "Tag is not leased", "Only a lease that has not run out can be extended or given back."),
+        Problem(
+            "tag-deleted", 409, 2306, "Tag was deleted", "A deleted chain tag stays readable and cannot be changed any more."
+        ),
         Problem("in-use", 409, 2305, "In use", "It is still in use, or its name was used before."),
         Problem(
             "gone",

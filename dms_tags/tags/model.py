@@ -151,6 +151,20 @@ class Idempotency:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """Who asks for a change, in which trace and under which conditions: what every API reads alike from a request.
+
+    `must_exist` says that the tag has to be there, whichever revision it is in (`If-Match: *`).
+    """
+
+    actor: Actor
+    trace_id: str | None = None
+    conditions: Conditions = UNCONDITIONAL
+    idempotency: Idempotency | None = None
+    must_exist: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One change of one tag.
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from flask import Response
 
-from dms_tags.api import headers
+from dms_tags.api import headers, locks
 from dms_tags.api.dms import schemas
 from dms_tags.api.endpoint import Api, Call
+from dms_tags.api.locks import CHANGE_HEADERS
 from dms_tags.api.parameters import EXPECTED_STATE, OVERWRITE, TRACE_ID_MUST_MATCH, WAIT_FOR_SEARCH, integer, moment
 from dms_tags.api.problems import MEDIA_TYPE, PROBLEM_SCHEMA, render_problem
-from dms_tags.errors import InvalidParameter, TraceIdRequired
+from dms_tags.errors import InvalidParameter
 from dms_tags.identity.model import Permission
-from dms_tags.tags.model import Change, Changed, Conditions, Idempotency, Kind, Resource, Verb
-
-CHANGE_HEADERS: Final = (headers.TRACE_HEADER, "If-Match", "Idempotency-Key")
+from dms_tags.tags.model import Change, Changed, Kind, Resource, Verb
 
 api = Api("dms", "/api/dms", render_problem, PROBLEM_SCHEMA, MEDIA_TYPE)
 
@@ -113,7 +111,6 @@ def change_of(call: Call, object_id: str, name: str, verb: Verb, state: int | No
 
     Raises `InvalidParameter` for a condition on an add, which could never hold, and `TraceIdRequired`.
     """
-    trace_id, if_match = call.trace_id, call.if_match
     must_match: bool = call.arguments["traceIdMustMatch"]
     expected = call.arguments.get("expectedState")
     if verb is Verb.ADD:
@@ -124,31 +121,17 @@ def change_of(call: Call, object_id: str, name: str, verb: Verb, state: int | No
         ):
             if given:
                 raise InvalidParameter(f"{spelled} is a condition on a tag that is there: it needs overwrite=true")
-    if must_match and trace_id is None:
-        raise TraceIdRequired("traceIdMustMatch=true needs the header X-B3-TraceId (or b3) with the tag's trace id")
+    asked = locks.terms(call, expected=expected)
     return Change(
         resource=Resource(call.identity.tenant, Kind.OBJECT, object_id),
         name=name,
         verb=verb,
-        actor=call.identity.actor,
+        actor=asked.actor,
         state=state,
-        trace_id=trace_id,
-        conditions=Conditions(trace_id if must_match else None, if_match, expected),
-        idempotency=idempotency(call, trace_id if must_match else None, if_match),
+        trace_id=asked.trace_id,
+        conditions=asked.conditions,
+        idempotency=asked.idempotency,
     )
-
-
-def idempotency(call: Call, *conditions: Any) -> Idempotency | None:
-    """The request's idempotency key, with a fingerprint of what it asks for.
-
-    A trace id is part of it only as a condition: a tracing library gives a repeated request a new one.
-    """
-    key = call.idempotency_key
-    if key is None:
-        return None
-    request = call.request
-    asked = [call.identity.actor.name, request.method, request.path, sorted(call.arguments.items()), conditions]
-    return Idempotency(key, hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest())
 
 
 def answer(document: Mapping[str, Any]) -> Response:
@@ -158,12 +141,5 @@ def answer(document: Mapping[str, Any]) -> Response:
 
 def answer_change(changed: Changed) -> Response:
     """The answer to a change: the tag's row, or nothing where it was removed."""
-    if changed.tag is None:
-        response = Response(b"", mimetype="application/json")
-    else:
-        response = answer(schemas.rows([changed.tag]))
-        response.headers["ETag"] = headers.entity_tag(changed.tag.etag)
-    response.headers[headers.TRACE_HEADER] = changed.trace_id
-    if changed.replayed:
-        response.headers["Idempotent-Replayed"] = "true"
-    return response
+    response = Response(b"", mimetype="application/json") if changed.tag is None else answer(schemas.rows([changed.tag]))
+    return locks.stamp(response, changed)
