@@ -104,6 +104,10 @@ class Guard:
         self.admit(call)
         return NOBODY
 
+    def confirm(self, authorization: str | None, tenant_header: str | None) -> Identity:
+        """Whose a call that is still being answered is by now; not counted as another.  Raises what `identify` does."""
+        return self._authenticator.identify(authorization, tenant_header)
+
     def count(self, identity: Identity) -> None:
         """Takes the request for `identity`'s.  Raises `RateLimited` where it sends more than its share."""
         g.identity = identity
