@@ -10,11 +10,14 @@ from typing import Any
 
 from flask import Flask, Response, request
 
-from dms_tags.api import openapi
+from dms_tags.api import metrics, openapi
 from dms_tags.api.dms import routes as dms
 from dms_tags.api.endpoint import Api
+from dms_tags.api.events import routes as events
+from dms_tags.api.events.stream import EventStream
 from dms_tags.api.guard import Guard
 from dms_tags.api.operation import routes as operation
+from dms_tags.audit.feed import Feed
 from dms_tags.audit.trail import Trail
 from dms_tags.database import Database
 from dms_tags.errors import StoreUnavailable
@@ -26,7 +29,7 @@ from dms_tags.tags.store import TagStore
 
 log = logging.getLogger(__name__)
 
-APIS: tuple[Api, ...] = (dms.api, operation.api)
+APIS: tuple[Api, ...] = (dms.api, events.api, operation.api)
 """Every API of the service.  What a path belongs to is told by the longest prefix: it decides the shape of errors."""
 
 EXTENSION = "dms_tags"
@@ -46,6 +49,7 @@ class Services:
         self.apis = apis
         self.store = TagStore(database)
         self.trail = Trail(database)
+        self.feed = Feed(self.trail, EventStream())
         self.tags = TagService(self.store, _NoDefinitions())
         self.guard = Guard(settings, authenticator(settings, TokenStore(database, self.store)))
         self._prepared = False
@@ -86,7 +90,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     service has made and for a route that declares no permission.
     """
     settings = settings or Settings.from_environment()
-    services = Services(settings, database or Database.connect(settings), apis)
+    services = Services(settings, database or Database.connect(settings, [metrics.MongoCalls()]), apis)
     app = Flask("dms_tags", template_folder="api/operation/templates", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.body_limit
     app.url_map.merge_slashes = False

@@ -58,6 +58,11 @@ TAG_INDEXES: Final[tuple[tuple[str, list[tuple[str, int]], dict[str, Any]], ...]
         [("tags.lease.until", ASCENDING)],
         {"partialFilterExpression": {"tags.lease.until": {"$exists": True}}},
     ),
+    (
+        "claims",
+        [("tenant", ASCENDING), ("tags.claim.key", ASCENDING)],
+        {"partialFilterExpression": {"tags.claim.key": {"$exists": True}}},
+    ),
 )
 
 _NOT_MADE: Final = (ServerSelectionTimeoutError, ConfigurationError, InvalidURI)

@@ -57,6 +57,10 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def _flag(value: str) -> bool:
+    return _one_of("true", "false")(value.lower()) == "true"
+
+
 def _names(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
@@ -125,6 +129,7 @@ class Settings:
         None, _one_of("none", "tokens", "jwt"), "`none`, `tokens` or `jwt`; unset: `none` on a loopback address, else `tokens`"
     )
     log: str | None = _setting(None, _one_of("json", "console"), "`json` or `console`; unset: json when not a terminal")
+    access_log: bool = _setting(False, _flag, "`true`: one line in the log for each request; refused and failed ones are logged anyway")
     timezone: str = _setting("UTC", _zone, "whose days TODAY() and YESTERDAY() are")
     origin: str | None = _setting(
         None, _text, "scheme and host under which clients reach the service, for links; unset: the request's own"

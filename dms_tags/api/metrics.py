@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from dms_tags.errors import StoreUnavailable
 
@@ -51,12 +52,26 @@ def observe(method: str, route: str, status: int, seconds: float) -> None:
     histogram.observe(seconds)
 
 
-def count_mongodb_call(command: str, *, succeeded: bool) -> None:
-    """Counts one call to MongoDB."""
-    key = (command, succeeded)
+class MongoCalls(CommandListener):
+    """Counts calls to MongoDB, by command and outcome."""
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """Nothing is counted before the outcome is known."""
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        """Counts a call that MongoDB answered."""
+        _count(event.command_name, "ok")
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """Counts a call that MongoDB refused or never answered."""
+        _count(event.command_name, "failed")
+
+
+def _count(command: str, outcome: str) -> None:
+    key = (command, outcome)
     counter = _bound.get(key)
     if counter is None:
-        counter = _bound[key] = _mongodb.labels(command, "ok" if succeeded else "failed")
+        counter = _bound[key] = _mongodb.labels(command, outcome)
     counter.inc()
 
 

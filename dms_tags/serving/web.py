@@ -63,6 +63,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn is not typed
             "control_socket_disable": True,
             "forwarded_allow_ips": "",  # which proxies are believed is the application's to know
             "logger_class": AccessLog,
+            "accesslog": "-" if self.settings.access_log else None,
             "post_fork": _end_with_master,
         }.items():
             self.cfg.set(name, value)
@@ -75,17 +76,20 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn is not typed
 class AccessLog(Logger):  # type: ignore[misc] # gunicorn is not typed
     """gunicorn's log lines and one for each request, through the handlers of the process."""
 
-    def setup(self, cfg: Any) -> None:  # noqa: ARG002 - gunicorn's signature
+    def setup(self, cfg: Any) -> None:
         """Leaves the handlers to `dms_tags.serving.logs`."""
+        self._every_request = cfg.accesslog is not None
         self.error_log.setLevel(logging.WARNING)
         self.error_log.propagate = self.access_log.propagate = True
 
     def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
         """One request: what was asked, by whom, what became of it; never its query or headers, where secrets may be."""
+        if not self._every_request:
+            return
         fields = {
             "method": req.method,
             "path": req.path,
-            "status": resp.status_code,
+            "status": int(resp.status.split()[0]),
             "bytes": resp.sent,
             "ms": round(request_time.total_seconds() * 1000, 1),
             "address": environ.get("REMOTE_ADDR"),
@@ -114,17 +118,16 @@ def _end_with_master(arbiter: Arbiter, worker: Any) -> None:  # noqa: ARG001 - g
 def _application(settings: Settings) -> Application:
     # Imported only now: gevent has patched what these build on.
     from dms_tags import create_app
-    from dms_tags.database import Database
+    from dms_tags.app import EXTENSION
 
     try:
-        database = Database.connect(settings)
-        application = create_app(settings, database=database)
+        application = create_app(settings)
     except CannotStart as error:
         report_cannot_start(error)
     if settings.in_memory:
         from dms_tags.serving.keeper import Keeper, duties
 
-        Keeper(duties(settings, database)).start()
+        Keeper(duties(settings, application.extensions[EXTENSION].database)).start()
     return application
 
 
