@@ -1,0 +1,1 @@
+"""The event feed over HTTP: Server-Sent Events."""
