@@ -100,8 +100,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
         api.register(app, services)
 
     def render(error: Exception) -> Response:
-        owners = [api for api in apis if request.path.startswith(api.prefix)]
-        return max(owners, key=lambda api: len(api.prefix)).render(error)
+        return _owner(apis, request.path).render(error)
 
     app.register_error_handler(Exception, render)
     try:
@@ -109,3 +108,9 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     except StoreUnavailable as error:
         log.warning("starting without MongoDB: %s", error.detail)
     return app
+
+
+def _owner(apis: Sequence[Api], path: str) -> Api:
+    """The API that a path belongs to, told by the longest of the roots that it lies below."""
+    roots = [(root, api) for api in apis for root in api.roots or (api.prefix,) if not root or f"{path}/".startswith(f"{root}/")]
+    return max(roots, key=lambda one: len(one[0]))[1]

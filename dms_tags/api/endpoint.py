@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import Flask, Request, Response, request
 from marshmallow import Schema, ValidationError
 
-from dms_tags.api import headers, metrics, parameters
+from dms_tags.api import bodies, headers, metrics, parameters
 from dms_tags.api.parameters import Parameter
 from dms_tags.errors import CannotStart, InvalidBody
 from dms_tags.identity.model import Identity, Permission
@@ -60,17 +60,18 @@ class Route:
     scope: Permission | None
     parameters: Mapping[str, Parameter]
     path_parameters: Mapping[str, PathParameter]
-    body: type[Schema] | None
+    body: type[Schema] | Mapping[str, Any] | None
     summary: str
     description: str
     responses: Mapping[int, Mapping[str, Any]]
     headers: Sequence[str]
     check: Callable[[Identity, Mapping[str, Any]], None] | None
+    operation_id: str | None
 
     @property
     def endpoint(self) -> str:
         """The route's name in Flask and its OpenAPI operation id."""
-        return f"{self.api.name}.{self.view.__name__}"
+        return self.operation_id or f"{self.api.name}.{self.view.__name__}"
 
     @property
     def full_path(self) -> str:
@@ -104,9 +105,7 @@ class Call:
 
     def body(self, schema: Schema) -> Any:
         """The request's JSON body, loaded by `schema`.  Raises `InvalidBody`, naming the member at fault."""
-        document = self.request.get_json(force=True, silent=True)
-        if document is None:
-            raise InvalidBody("the body is no JSON document in UTF-8")
+        document = bodies.json_document(self.request)
         if not isinstance(document, dict) and not schema.many:
             raise InvalidBody("the body is a JSON object")
         try:
@@ -121,7 +120,8 @@ class Api:
     """One of the service's APIs: a prefix, its routes and the shape of its errors.
 
     `render` turns a domain error or one of werkzeug's into an answer, of media type `error_type` and shape `error_schema`.
-    `security` names the OpenAPI security schemes that identify a caller.
+    `security` names the OpenAPI security schemes that identify a caller; `identify` does it where the guard does not.
+    `roots` are the paths below which errors have the API's shape, where they are not all below one prefix.
     """
 
     name: str
@@ -130,6 +130,8 @@ class Api:
     error_schema: Mapping[str, Any]
     error_type: str = "application/json"
     security: Sequence[str] = ("bearer", "basic")
+    identify: Callable[[Services, Request], Identity] | None = None
+    roots: Sequence[str] = ()
     routes: list[Route] = field(default_factory=list)
 
     def route(
@@ -143,17 +145,20 @@ class Api:
         parameters: Sequence[Parameter] = (),
         path_parameters: Mapping[str, PathParameter] | None = None,
         scope: Permission | None = None,
-        body: type[Schema] | None = None,
+        body: type[Schema] | Mapping[str, Any] | None = None,
         responses: Mapping[int, Mapping[str, Any]],
         headers: Sequence[str] = (),
         check: Callable[[Identity, Mapping[str, Any]], None] | None = None,
+        operation_id: str | None = None,
     ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
         """Declares a view.
 
         `path` has its variable parts as `{objectId}`; `permission` is one, or several of which any suffices, or `PUBLIC`.
         `scope` is the permission whose tag-name prefixes must cover the path's `{name}`.
         `responses` maps statuses to JSON schemas (or OpenAPI response objects, which have a `description`).
+        `body` is a schema of a JSON body, or an OpenAPI request body object.
         `headers` names the request headers that OpenAPI lists; `check` is one more check of the identity and the path.
+        `operation_id` is OpenAPI's, where it is not the view's name.
         """
 
         def declare(view: Callable[..., Response]) -> Callable[..., Response]:
@@ -176,6 +181,7 @@ class Api:
                     responses,
                     headers,
                     check,
+                    operation_id,
                 )
             )
             return view
@@ -199,6 +205,7 @@ class Api:
 def _dispatch(route: Route, services: Services) -> Callable[..., Response]:
     declared, public, render = route.parameters, route.permissions == PUBLIC, route.api.render
     needs = tuple(route.permissions)
+    identify = route.api.identify or _by_guard
     readers = {name: part.parse for name, part in route.path_parameters.items()}
     spelled = {name: re.sub(r"(?=[A-Z])", "_", name).lower() for name in readers}
 
@@ -210,7 +217,7 @@ def _dispatch(route: Route, services: Services) -> Callable[..., Response]:
 
     def respond(path: Mapping[str, str]) -> Response:
         try:
-            identity = services.guard.anyone(request) if public else services.guard.identify(request)
+            identity = services.guard.anyone(request) if public else identify(services, request)
             if not public:
                 identity.require(*needs)
                 services.prepare()
@@ -225,6 +232,10 @@ def _dispatch(route: Route, services: Services) -> Callable[..., Response]:
             return render(error)
 
     return answer
+
+
+def _by_guard(services: Services, call: Request) -> Identity:
+    return services.guard.identify(call)
 
 
 def first_error(messages: Any, path: str = "") -> tuple[str, str]:

@@ -84,7 +84,9 @@ def _operation(route: Route) -> dict[str, Any]:
         description += f"\n\nPermission: {' or '.join(sorted(route.permissions))}."
     if description.strip():
         operation["description"] = description.strip()
-    if route.body is not None:
+    if isinstance(route.body, Mapping):
+        operation["requestBody"] = dict(route.body)
+    elif route.body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": route.body}}}
     if route.permissions:
         error = {"content": {route.api.error_type: {"schema": {"$ref": f"#/components/schemas/{route.api.name}-error"}}}}

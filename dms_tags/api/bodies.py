@@ -1,0 +1,89 @@
+"""Request bodies, JSON and form: what is no such body, or has no such member, is refused before anything is done."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl
+
+from flask import Request
+
+from dms_tags.errors import InvalidBody, InvalidParameter, ParameterMissing, UnsupportedMediaType
+
+T = TypeVar("T")
+
+FORM: Final = "application/x-www-form-urlencoded"
+MAX_FIELDS: Final = 100
+
+_json_type = re.compile(r"application/(?:[\w.+-]+\+)?json").fullmatch
+_surrogate = re.compile(r"\\u[dD][89a-fA-F]").search
+
+
+def json_document(request: Request) -> Any:
+    """The body as a JSON document.
+
+    Raises `InvalidBody` for what is none in UTF-8, also for one that nests beyond reason or holds half a character.
+    """
+    try:
+        text = request.get_data().decode("utf-8")
+        document = json.loads(text, parse_constant=_no_constant)
+        if _surrogate(text):
+            json.dumps(document, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise InvalidBody("the body is no JSON document in UTF-8") from error
+    return document
+
+
+def json_object(request: Request) -> dict[str, Any]:
+    """The body as a JSON object.  Raises `UnsupportedMediaType`, `InvalidBody` or `InvalidParameter`."""
+    if request.mimetype and not _json_type(request.mimetype):
+        raise UnsupportedMediaType(f"the body is sent as {request.mimetype}; this call takes application/json")
+    document = json_document(request)
+    if not isinstance(document, dict):
+        raise InvalidBody("the body is a JSON object")
+    return _without_locks(document)
+
+
+def form(request: Request) -> dict[str, str]:
+    """The body as the fields of a form.  Raises `InvalidBody` or `InvalidParameter`."""
+    try:
+        pairs = parse_qsl(
+            request.get_data().decode("utf-8"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=MAX_FIELDS,
+        )
+    except ValueError as error:
+        raise InvalidBody(f"the body is no form of at most {MAX_FIELDS} fields in UTF-8") from error
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise InvalidParameter("a field of the form is given twice; once is right")
+    return _without_locks(fields)
+
+
+def require(given: Mapping[str, Any], *names: str) -> None:
+    """Raises `ParameterMissing` for the first of the members that is absent or null."""
+    for name in names:
+        if given.get(name) is None:
+            raise ParameterMissing(f"the parameter {name!r} is required for this request")
+
+
+def text(given: Mapping[str, Any], name: str, most: int, *, least: int = 1) -> str:
+    """A member that is a text of `least` to `most` characters without NUL.  Raises `InvalidParameter`."""
+    value = given[name]
+    if not isinstance(value, str) or not least <= len(value) <= most or "\0" in value:
+        raise InvalidParameter(f"{name} is a text of {least} to {most} characters, none of them NUL")
+    return value
+
+
+def _without_locks(given: dict[str, T]) -> dict[str, T]:
+    # A lock that is sent where nobody looks for it must not be dropped in silence
+    if any(name.lower() == "traceidmustmatch" for name in given):
+        raise InvalidParameter("traceIdMustMatch is a parameter of the query, not of the body")
+    return given
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
