@@ -20,7 +20,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from dms_tags.api.proxies import TrustedProxies
 from dms_tags.errors import Forbidden, RateLimited
-from dms_tags.identity.authenticator import ANONYMOUS, Authenticator
+from dms_tags.identity.authenticator import ANONYMOUS, Authenticator, claimed
 from dms_tags.identity.model import Identity
 from dms_tags.identity.names import DEFAULT_TENANT, TENANT_HEADER
 from dms_tags.settings import Settings
@@ -193,6 +193,7 @@ def _log_refusal(response: Response) -> None:
         "path": ascii(request.path[:LOGGED_PATH])[1:-1],  # a decoded path may hold line ends
         "address": request.remote_addr,
         "actor": identity.actor.name if identity else None,
+        "claimed": None if identity else claimed(request.headers.get("Authorization")),
         "actor_kind": identity.actor.kind if identity else None,
         "tenant": identity.tenant if identity else None,
     }

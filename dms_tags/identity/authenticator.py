@@ -7,7 +7,7 @@ import binascii
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from dms_tags.errors import Forbidden, Unauthenticated
+from dms_tags.errors import Forbidden, InvalidParameter, Unauthenticated
 from dms_tags.identity import names, tokens
 from dms_tags.identity.directory import TokenDirectory
 from dms_tags.identity.jwt import JwtVerifier
@@ -82,12 +82,9 @@ class Verifying:
         return self._token(text)
 
     def _basic(self, text: str) -> Identity:
-        try:
-            name, colon, secret = base64.b64decode(text, validate=True).decode("utf-8").partition(":")
-        except (binascii.Error, ValueError) as error:
-            raise Unauthenticated("what follows Basic is no base64 of <token name>:<token>") from error
+        name, secret = _name_and_token(text)
         identity = self._token(secret)
-        if not colon or name != identity.actor.name:
+        if name != identity.actor.name:
             raise Unauthenticated(NOT_VALID)
         return identity
 
@@ -101,6 +98,26 @@ class Verifying:
             raise Unauthenticated(NOT_VALID)
         self._directory.note_use(token.id)
         return token.identity
+
+
+def claimed(authorization: str | None) -> str | None:
+    """Which token the header was refused for, as far as it can be told: its name or its id, never its secret.  For the log."""
+    scheme, _, credentials = (authorization or "")[:LONGEST].partition(" ")
+    try:
+        if scheme.lower() == "basic":
+            return names.token_name(_name_and_token(credentials.strip(" "))[0])
+    except (Unauthenticated, InvalidParameter):
+        return None
+    presented = tokens.parse(credentials.strip(" "))
+    return presented.id if presented else None
+
+
+def _name_and_token(text: str) -> tuple[str, str]:
+    try:
+        name, _, secret = base64.b64decode(text, validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, ValueError) as error:
+        raise Unauthenticated("what follows Basic is no base64 of <token name>:<token>") from error
+    return name, secret
 
 
 def authenticator(settings: Settings, store: TokenStore) -> Authenticator:

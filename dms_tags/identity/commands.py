@@ -19,7 +19,7 @@ from dms_tags.tags.model import Actor, now
 from dms_tags.tags.names import spell_time
 from dms_tags.tags.store import TagStore
 
-COLUMNS = ("TENANT", "NAME", "STATUS", "ALLOW", "TAGS", "CREATED", "EXPIRES", "LAST USED")
+COLUMNS = ("TENANT", "NAME", "ID", "STATUS", "ALLOW", "TAGS", "CREATED", "EXPIRES", "LAST USED")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -122,7 +122,17 @@ def _row(listed: Listed, at: datetime) -> tuple[str, ...]:
     else:
         status = "expired" if grant.expires is not None and grant.expires <= at else "active"
         allow, tags, expires = ",".join(sorted(grant.permissions)), _limits(grant), _or_never(grant.expires)
-    return listed.tenant, listed.name, status, allow, tags, spell_time(listed.created), expires, _or_never(listed.last_used)
+    return (
+        listed.tenant,
+        listed.name,
+        listed.id,
+        status,
+        allow,
+        tags,
+        spell_time(listed.created),
+        expires,
+        _or_never(listed.last_used),
+    )
 
 
 def _or_never(moment: datetime | None) -> str:

@@ -41,10 +41,11 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A token as an administrator sees it.  `grant` None: it is revoked; `last_used` None: never, to the minute."""
+    """A token as an administrator sees it.  `id` is what the log tells of one that is refused; `grant` None: it is revoked; `last_used` None: never, to the minute."""
 
     tenant: str
     name: str
+    id: str
     grant: Grant | None
     created: datetime
     last_used: datetime | None
@@ -101,6 +102,7 @@ class TokenStore:
             Listed(
                 document["tenant"],
                 document["name"],
+                document["token"],
                 _grant(in_force[document["_id"]]) if document["_id"] in in_force else None,
                 document["created"],
                 document.get("lastUsed"),

@@ -201,6 +201,21 @@ def test_refusals_are_logged(guarded: FlaskClient, token_store: TokenStore, capl
     assert reader[-20:-1] not in str([known, unknown])
 
 
+def test_what_was_refused_is_named(guarded: FlaskClient, token_store: TokenStore, caplog: pytest.LogCaptureFixture) -> None:
+    """Of a token that is refused the log tells the name or the id, so that its user can be found."""
+    secret = token_store.create("default", "former", EVERYTHING, ADMIN)
+    token_store.revoke("default", "former", ADMIN)
+    for headers in (
+        {"Authorization": f"Bearer {secret}"},
+        basic("former", secret),
+        {"Authorization": "Basic !"},
+        basic("a\nb", secret),
+    ):
+        guarded.get(TAGS, headers=headers)
+
+    assert [secret.split("_")[1], "former", None, None] == [refusal["claimed"] for refusal in refusals(caplog)]
+
+
 def test_forwarded_headers_mean_nothing(guarded: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
     """What a client says about itself is not believed."""
     guarded.post(TAG, headers={"X-Forwarded-For": "192.0.2.1"}, environ_base={"REMOTE_ADDR": "198.51.100.9"})
