@@ -19,11 +19,9 @@ from dms_tags.version import __version__
 COMMANDS: Final = {
     "serve": ("dms_tags.serving.command", "run the service"),
     "token": ("dms_tags.identity.commands", "create, list and revoke API tokens"),
-    "token": ("dms_tags.identity.commands", "create, list and revoke API tokens"),
     "settings": ("dms_tags.serving.settings_command", "list every setting, its default and meaning"),
 }
 
-REFUSED: Final = 1
 REFUSED: Final = 1
 CANNOT_START: Final = 2
 INTERRUPTED: Final = 130

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from dms_tags.audit.checkpointer import Checkpointer
 from dms_tags.audit.relay import Relay
 from dms_tags.database import Database
 from dms_tags.errors import CannotStart, StoreUnavailable
@@ -25,7 +26,9 @@ LONGEST_WAIT: Final = 5.0
 STOP_SECONDS: Final = 5.0
 """How long duties may take to finish what they are at."""
 RELAY_SECONDS: Final = 0.03
-"""Pause of the relay between two batches: small beside the lag that is promised, and batches are worth their round trips."""
+"""Pause of the relay before a small batch: small beside the lag that is promised, and it spares MongoDB round trips."""
+RELAY_BATCH: Final = 200
+"""Entries from which on a batch is no small one."""
 
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -36,20 +39,24 @@ log = logging.getLogger(__name__)
 class Duty:
     """Something to be done again and again.
 
-    `run_once` does a bounded piece of it; `pause` seconds lie between two pieces.  `release`, if there is one, is
-    called at the end, to give back what would keep others waiting.
+    `run_once` does a bounded piece of it, shorter when the event is set, and says whether more is waiting already; if
+    not, `pause` seconds lie before the next piece.  `release`, if there is one, is called at the end, to give back what
+    would keep others waiting.
     """
 
     name: str
-    run_once: Callable[[], object]
+    run_once: Callable[[threading.Event], bool]
     pause: float
     release: Callable[[], None] | None = None
 
 
-def duties(settings: Settings, database: Database) -> list[Duty]:  # noqa: ARG001
-    """All duties of a service."""
+def duties(settings: Settings, database: Database) -> list[Duty]:
+    """All duties of a service.  Raises `CannotStart` for settings that do not fit."""
     relay = Relay(database)
-    return [Duty("relay", relay.run_once, RELAY_SECONDS, relay.release)]
+    return [
+        Duty("relay", lambda _stop: relay.run_once() >= RELAY_BATCH, RELAY_SECONDS, relay.release),
+        Duty("checkpoints", Checkpointer.of(database, settings).run_once, settings.checkpoint_seconds),
+    ]
 
 
 class Keeper:
@@ -80,7 +87,7 @@ def perform(duty: Duty, stop: threading.Event) -> None:
     failures = 0
     while not stop.wait(pause):
         try:
-            duty.run_once()
+            busy = duty.run_once(stop)
         except StoreUnavailable as error:
             _tell_failure(duty, failures, error)
             failures += 1
@@ -92,7 +99,9 @@ def perform(duty: Duty, stop: threading.Event) -> None:
             if failures:
                 log.warning("%s goes on", duty.name)
             failures = 0
-        pause = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (failures - 1)) if failures else duty.pause
+            pause = 0.0 if busy else duty.pause
+        if failures:
+            pause = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (failures - 1))
     if duty.release is not None:
         try:
             duty.release()

@@ -12,12 +12,12 @@ from typing import Final, NoReturn
 from dms_tags.errors import CannotStart
 
 VARIABLE: Final = "DMS_TAGS_SERVICE_REPORT"
-END_SECONDS: Final = 10.0
-"""The supervisor ends this process well before."""
+PAUSE_SECONDS: Final = 0.5
+"""Time for the supervisor to read it before it would see the process end, and start it again."""
 
 
 def report_cannot_start(error: CannotStart) -> NoReturn:
-    """Tells the supervisor, and leaves it to it to end this process."""
+    """Tells the supervisor, and ends this process."""
     os.write(int(os.environ[VARIABLE]), f"{error}\n".encode())
-    time.sleep(END_SECONDS)
-    raise SystemExit(os.EX_CONFIG)
+    time.sleep(PAUSE_SECONDS)
+    raise SystemExit

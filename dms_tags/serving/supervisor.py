@@ -10,7 +10,6 @@ port stays the service's when the web process is started again.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import signal
@@ -24,9 +23,11 @@ from contextlib import ExitStack
 from types import FrameType
 from typing import Final
 
+from dms_tags.audit.keys import embedded_key
 from dms_tags.errors import CannotStart
 from dms_tags.serving import logs
 from dms_tags.serving.embedded import Embedded
+from dms_tags.serving.listener import address_of, listen
 from dms_tags.serving.report import VARIABLE as REPORT
 from dms_tags.serving.tether import tethered
 from dms_tags.settings import Settings
@@ -39,7 +40,6 @@ STEADY_SECONDS: Final = 30.0
 """A process that ran for so long starts with `FIRST_WAIT` again."""
 STOP_SECONDS: Final = 7.0
 """Web and keeper have this long to end, before they are killed."""
-BACKLOG: Final = 2_048
 
 MEMORY_WARNING: Final = (
     "WARNING: DMS_TAGS_MONGO_URI=mongomock:// keeps everything in memory: NOTHING survives the end of this process"
@@ -78,18 +78,20 @@ class Supervisor:
             metrics = cleanup.enter_context(tempfile.TemporaryDirectory(prefix="dms-tags-metrics-"))
             environment = {
                 **os.environ,
-                "DMS_TAGS_BIND": _address(listener),
+                "DMS_TAGS_BIND": address_of(listener),
                 "PROMETHEUS_MULTIPROC_DIR": metrics,
                 REPORT: str(told),
             }
             if self._embedded is not None:
                 environment["DMS_TAGS_MONGO_URI"] = self._embedded.open()
                 cleanup.callback(self._embedded.close)
+                if self._settings.signing_key_file is None:
+                    environment["DMS_TAGS_SIGNING_KEY_FILE"] = str(embedded_key(self._settings).absolute())
             self._start_children(environment, listener, told)
             cleanup.callback(self._end_children)
             if self._settings.in_memory:
                 sys.stderr.write(f"{MEMORY_WARNING}\n")
-            sys.stdout.write(f"dms-tags listens on http://{_address(listener)}\n")
+            sys.stdout.write(f"dms-tags listens on http://{address_of(listener)}\n")
             sys.stdout.flush()
             while not self._stopping:
                 self._look_after(reports)
@@ -177,34 +179,6 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-
-def listen(settings: Settings) -> socket.socket:
-    """A socket that listens where `settings.bind` says.  Raises `CannotStart` if it cannot."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(BACKLOG)
-        except OSError:
-            listener.close()
-            raise
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise CannotStart(
-                f"{settings.bind} is in use: stop what listens there, or choose another port with DMS_TAGS_BIND (0: a free one)"
-            ) from error
-        raise CannotStart(f"DMS_TAGS_BIND={settings.bind}: {error.strerror}") from error
-    return listener
-
-
-def _address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _raise_reported(reports: int) -> None:

@@ -17,6 +17,13 @@ from typing import Any, Final
 import gevent
 from gevent.pool import Pool
 from gevent.server import StreamServer
+from gunicorn.http.errors import (
+    ExpectationFailed,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
 from gunicorn.http.message import Request
 from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
@@ -30,6 +37,14 @@ GRACE_SECONDS: Final = 3.0
 LINGER_SECONDS: Final = 2.0
 """How long a client that sends too much is listened to, so that it gets to read the answer."""
 POLL_SECONDS: Final = 0.1
+
+REFUSALS: Final = {
+    ExpectationFailed: (417, "Expectation Failed"),
+    LimitRequestHeaders: (431, "Request Header Fields Too Large"),
+    LimitRequestLine: (414, "URI Too Long"),
+    UnsupportedTransferCoding: (501, "Not Implemented"),
+}
+"""What else than a bad request gunicorn's parser finds."""
 
 
 class Worker(GeventWorker):  # type: ignore[misc] # gunicorn is not typed
@@ -125,6 +140,20 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn is not typed
             req.force_close()
         req.body = io.BytesIO(body)
         return len(body) <= self._body_limit
+
+    def handle_error(self, req: Request | None, client: socket.socket, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
+        """Answers what is no HTTP request, or not one that this server takes; the connection is closed then."""
+        if isinstance(exc, ParseException):
+            status, title = REFUSALS.get(type(exc), (400, "Bad Request"))
+            self.log.warning("refused from %s: %s", addr[0], exc)
+        else:
+            status, title = 500, "Internal Server Error"
+            self.log.error("a request failed", exc_info=exc)
+        try:
+            client.sendall(_answer(status, title, str(exc) if status < 500 else title))
+        except OSError:
+            return
+        _linger(client)
 
 
 def _is_chunked(req: Request) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -59,45 +60,51 @@ def test_a_port_that_was_taken_meanwhile_is_given_up(own: Settings) -> None:
         assert client.address is not None
         taken = client.address
 
-    with socket.create_server(taken), opened(own) as client:
-        assert [{"_id": 1}] == held(client)
-        assert taken != client.address
+    with ThreadingHTTPServer(taken, BaseHTTPRequestHandler) as other:
+        threading.Thread(target=other.serve_forever).start()
+        try:
+            with opened(own) as client:
+                assert [{"_id": 1}] == held(client)
+                assert taken != client.address
+        finally:
+            other.shutdown()
 
 
 def test_only_those_with_the_key_get_in(own: Settings) -> None:
     """The store asks for a password, which only the owner can read, and which is on no command line."""
     key_file = own.data / "mongod.key"
-    with opened(own) as client, MongoClient[dict[str, Any]](*client.address, directConnection=True) as stranger:
+    with opened(own), MongoClient[dict[str, Any]](_address(own), directConnection=True) as stranger:
         assert stat.S_IRUSR | stat.S_IWUSR == stat.S_IMODE(key_file.stat().st_mode)
         assert key_file.read_text() not in _command_line(own)
         with pytest.raises(OperationFailure, match="requires authentication"):
             put(stranger)
 
 
-def test_a_lost_key_is_told_and_none_is_made_up(own: Settings) -> None:
-    """A store whose key is gone is not opened with a new one."""
+def test_a_key_that_is_not_the_stores_opens_nothing(own: Settings) -> None:
+    """A lost key is told rather than made anew, and a wrong one is refused in one line."""
+    key_file = own.data / "mongod.key"
     with opened(own):
-        pass
-    (own.data / "mongod.key").unlink()
+        key_file.unlink()
 
     with pytest.raises(CannotStart, match=r"mongod\.key cannot be read"):
         Embedded(own).open()
 
-
-def test_a_wrong_key_is_told(own: Settings) -> None:
-    """A key that is not the store's is refused in one line."""
-    with opened(own):
-        pass
-    (own.data / "mongod.key").write_text("0" * 64)
-
+    key_file.write_text("0" * 64)
+    key_file.chmod(0o600)
     with pytest.raises(CannotStart, match=r"not the key of the store"):
         Embedded(own).open()
 
 
-def test_a_second_service_on_the_same_data_is_refused(own: Settings) -> None:
-    """Two owners of one data folder would ruin it: the second is told who the first is."""
-    with opened(own), pytest.raises(CannotStart, match=rf"process {os.getpid()} already runs the MongoDB in .*DMS_TAGS_DATA"):
-        Embedded(own).open()
+def test_one_service_at_a_time_and_commands_beside_it(own: Settings) -> None:
+    """A second owner of the folder is told who the first is; a command uses what the first runs, and leaves it running."""
+    with opened(own) as client:
+        with pytest.raises(CannotStart, match=rf"process {os.getpid()} already runs the MongoDB in .*DMS_TAGS_DATA"):
+            Embedded(own).open()
+
+        with attached(own) as found, MongoClient[dict[str, Any]](found.mongo_uri) as beside:
+            put(beside)
+
+        assert [{"_id": 1}] == held(client)
 
 
 def test_what_a_killed_service_left_running_is_stopped_first(own: Settings) -> None:
@@ -114,16 +121,6 @@ def test_what_a_killed_service_left_running_is_stopped_first(own: Settings) -> N
     crashed.close()
 
 
-def test_no_other_process_is_taken_for_the_left_over(own: Settings) -> None:
-    """A process that merely has the number of the mongod that crashed is let be."""
-    with opened(own):
-        pass
-    (own.data / "mongod" / "mongod.lock").write_text(f"{os.getpid()}\n")
-
-    with opened(own) as client:
-        client.admin.command("ping")
-
-
 def test_a_mongod_that_crashes_is_revived_with_its_data(own: Settings) -> None:
     """After a crash of mongod alone the same address answers again, with everything acknowledged."""
     with closing(Embedded(own)) as embedded, MongoClient[dict[str, Any]](embedded.open()) as client:
@@ -135,19 +132,11 @@ def test_a_mongod_that_crashes_is_revived_with_its_data(own: Settings) -> None:
         assert [{"_id": 1}] == held(client)
 
 
-def test_a_command_uses_the_store_of_the_running_service(own: Settings) -> None:
-    """A command beside the service finds the service's MongoDB, and leaves it running."""
-    with opened(own) as client:
-        with attached(own) as found, MongoClient[dict[str, Any]](found.mongo_uri) as beside:
-            put(beside)
-
-        assert [{"_id": 1}] == held(client)
-
-
 def test_a_command_starts_the_store_when_no_service_runs(own: Settings) -> None:
-    """Without the service, a command runs the store for itself and stops it at its end."""
+    """Without the service, a command runs the store for itself and stops it at its end; nothing else is taken for it."""
     with opened(own) as client:
         put(client)
+    (own.data / "mongod" / "mongod.lock").write_text(f"{os.getpid()}\n")  # a number that was given away since
 
     with attached(own) as found, MongoClient[dict[str, Any]](found.mongo_uri) as alone:
         assert [{"_id": 1}] == held(alone)
@@ -167,6 +156,10 @@ def test_a_command_cannot_look_into_another_process_memory(own: Settings) -> Non
     """mongomock lives in the service's process: a command says so instead of showing an empty store."""
     with pytest.raises(CannotStart, match="mongomock"), attached(replace(own, mongo_uri="mongomock://")):
         pass
+
+
+def _address(settings: Settings) -> str:
+    return f"mongodb://127.0.0.1:{(settings.data / 'mongod.port').read_text()}/"
 
 
 def _pid(settings: Settings) -> int:

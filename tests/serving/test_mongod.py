@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pymongo import MongoClient
 
 from dms_tags.errors import CannotStart
 from dms_tags.serving.mongod import Client, find_mongod
-from tests.support.mongo import replica_set
 
 
 def test_the_shared_fixture_is_a_real_replica_set(mongo_client: Client, database_name: str) -> None:
@@ -35,16 +33,3 @@ def test_a_mongod_that_does_not_run_here_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(CannotStart, match=r"libssl\.so\.1\.1"):
         find_mongod(str(broken))
-
-
-def test_three_nodes_elect_another_primary_when_one_crashes(tmp_path: Path) -> None:
-    """A replica set of three goes on without its primary, and keeps what a majority acknowledged."""
-    with replica_set(tmp_path, members=3) as running, MongoClient[dict[str, object]](running.uri, w="majority") as client:
-        client["crash"]["tags"].insert_one({"_id": 1})
-        first = running.primary()
-        first.kill()
-
-        second = running.primary()
-
-        assert second is not first
-        assert {"_id": 1} == client["crash"]["tags"].find_one()

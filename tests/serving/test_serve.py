@@ -1,0 +1,171 @@
+"""`dms-tags serve`: what its operator sees of it, from the first start to the crash of any of its processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+from pymongo import MongoClient
+
+from dms_tags.serving.mongod import Mongod, eventually, find_mongod, free_port, initiate
+from tests.support.mongo import REPLICA_SET, SMALL, replica_set
+from tests.support.service import Service, service
+
+TAGS = "/api/dms/objects/doc1/tags"
+CANNOT_START = 2
+
+
+def put(running: Service, name: str) -> int:
+    return httpx.post(f"{running.url}{TAGS}/{name}/state/1", timeout=20, trust_env=False).status_code
+
+
+def names(running: Service) -> list[str]:
+    answer = httpx.get(running.url + TAGS, timeout=20, trust_env=False).json()
+    return [row[0] for row in answer["objects"][0]["properties"]["system:tags"]["value"]]
+
+
+def revisions(running: Service) -> int:
+    """How many changes of the object the trail tells of."""
+    history = httpx.get(f"{running.url}/api/dms/objects/doc1/history", timeout=20, trust_env=False).json()
+    return len(next(value for value in history.values() if isinstance(value, list)))
+
+
+def lines(running: Service) -> list[str]:
+    return running.err.read_text().splitlines()
+
+
+def end(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def gone(pid: int) -> bool:
+    return not Path("/proc", str(pid), "cmdline").exists() or not Path("/proc", str(pid), "cmdline").read_bytes()
+
+
+def test_it_needs_nothing_and_keeps_everything(tmp_path: Path) -> None:
+    """Without any MongoDB it brings its own, and what was acknowledged is there after a stop and after a crash."""
+    with service(tmp_path) as running:
+        assert 200 == put(running, "first")
+        assert 1 == revisions(running)
+        assert 0 == running.stop()
+
+    with service(tmp_path) as running:
+        assert ["first"] == names(running)
+        assert 200 == put(running, "second")
+        processes = [pid for module in ("web", "keeper", "mongod") for pid in running.children(module)]
+        running.process.kill()
+        running.process.wait()
+        assert eventually(lambda: all(map(gone, processes)), 30)
+
+    with service(tmp_path) as running:
+        assert ["first", "second"] == names(running)
+        assert 2 == revisions(running)
+
+
+def test_each_process_that_dies_is_replaced(tmp_path: Path) -> None:
+    """A killed web process, keeper or mongod is started again, on the same port, and the service goes on."""
+    with service(tmp_path, DMS_TAGS_WORKERS="1") as running:
+        for module in ("web", "keeper", "mongod"):
+            before = running.children(module)
+            assert before
+            for pid in before:
+                end(pid)
+            assert eventually(lambda: bool(running.children(module)) and running.ready(), 30)  # noqa: B023 - called here
+
+        assert eventually(lambda: put(running, "after") in {200, 409}, 30)
+        assert 1 == revisions(running)
+
+
+def test_a_second_service_on_the_same_data_is_told_so(tmp_path: Path) -> None:
+    """Two services on one data folder: the second ends with one line, the first is not touched.  Ctrl-C ends it cleanly."""
+    with service(tmp_path) as running:
+        with service(tmp_path / "second", ready=False, DMS_TAGS_DATA=str(tmp_path / "data")) as second:
+            assert CANNOT_START == second.process.wait(30)
+            (line,) = lines(second)
+
+        assert f"dms-tags: process {running.process.pid} already runs the MongoDB in " in line
+        assert running.ready()
+        assert 0 == running.stop(signal.SIGINT)
+
+
+def test_a_port_in_use_is_told(tmp_path: Path) -> None:
+    """Where something else listens, one line says where, and how to choose another port."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with service(tmp_path, ready=False, DMS_TAGS_BIND=address) as running:
+            assert CANNOT_START == running.process.wait(30)
+            (line,) = lines(running)
+
+    assert line.startswith(f"dms-tags: {address} is in use: ")
+    assert "DMS_TAGS_BIND" in line
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [
+        ("DMS_TAGS_MONGOD", "/no/such/mongod", "no mongod at /no/such/mongod: set DMS_TAGS_MONGO_URI"),
+        ("DMS_TAGS_MONGO_URI", "mongodb://", "DMS_TAGS_MONGO_URI: "),
+        ("DMS_TAGS_DATA", "/dev/null/data", "DMS_TAGS_DATA=/dev/null/data cannot be written: "),
+        ("DMS_TAGS_BIND", "0.0.0.0:0", "DMS_TAGS_AUTH=none would let anyone"),
+    ],
+)
+def test_what_cannot_start_says_why_in_one_line(tmp_path: Path, setting: str, value: str, says: str) -> None:
+    """A setting that cannot be served ends the start with one line that names it, and never with memory instead."""
+    with service(tmp_path, ready=False, **{"DMS_TAGS_AUTH": "none", setting: value}) as running:
+        assert CANNOT_START == running.process.wait(30)
+        (line,) = lines(running)
+
+    assert line.startswith(f"dms-tags: {says}")
+
+
+def test_a_newer_database_is_refused(tmp_path: Path, mongo_uri: str, database_name: str) -> None:
+    """A database of a newer schema is not touched: one line says so."""
+    with MongoClient[dict[str, object]](mongo_uri) as client:
+        client[database_name]["schema"].insert_one({"_id": "version", "version": 1_000_000})
+
+    with service(tmp_path, ready=False, DMS_TAGS_MONGO_URI=mongo_uri, DMS_TAGS_DATABASE=database_name) as running:
+        assert CANNOT_START == running.process.wait(30)
+        (line,) = lines(running)
+
+    assert "schema version 1000000" in line
+
+
+def test_it_starts_without_mongodb_and_goes_on_when_it_comes(tmp_path: Path) -> None:
+    """While MongoDB is down it runs, says so in one line and is not ready; when MongoDB comes it goes on by itself."""
+    node = Mongod(find_mongod(), tmp_path / "node0", port=free_port(), replica_set=REPLICA_SET, arguments=SMALL)
+    uri = f"mongodb://{node.address}/?replicaSet={REPLICA_SET}"
+    with service(tmp_path / "service", ready=False, DMS_TAGS_MONGO_URI=uri, DMS_TAGS_WORKERS="1") as running:
+        assert eventually(lambda: running.status("/health/live") == 200, 30)
+        assert 503 == running.status("/health/ready")
+        assert eventually(lambda: any("MongoDB does not answer" in line for line in lines(running)), 30)
+        try:
+            node.start()
+            with node.client() as client:
+                initiate(client, REPLICA_SET, [node.address])
+            assert eventually(running.ready, 60)
+            assert 200 == put(running, "first")
+            assert 1 == revisions(running)
+        finally:
+            node.kill()
+
+
+def test_memory_is_announced_loudly(tmp_path: Path) -> None:
+    """With mongomock:// one process does everything, and says that nothing survives it."""
+    with service(tmp_path, DMS_TAGS_MONGO_URI="mongomock://", DMS_TAGS_WORKERS="4") as running:
+        assert "NOTHING survives" in lines(running)[0]
+        assert 200 == put(running, "first")
+        assert 1 == revisions(running)
+        assert [] == running.children("keeper")
+        assert 0 == running.stop()
+
+
+def test_three_nodes_are_served_by_their_address(tmp_path: Path) -> None:
+    """A replica set that is given is used, and no mongod of its own is started."""
+    with replica_set(tmp_path / "set") as nodes, service(tmp_path / "service", DMS_TAGS_MONGO_URI=nodes.uri) as running:
+        assert 200 == put(running, "first")
+        assert [] == running.children("mongod")
+        assert not (tmp_path / "service" / "data" / "mongod").exists()
