@@ -1,0 +1,91 @@
+"""`scripts/prove`: the proofs at full size, one after the other, with a line for each step."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dms_tags.database import Database
+from dms_tags.settings import Settings
+from tests.proofs import races
+from tests.proofs.crashes import crash_again_and_again
+from tests.proofs.failover import fail_over_again_and_again
+from tests.proofs.ledger import Ledger
+from tests.proofs.relays import prepared, relays_beside_writers
+from tests.proofs.services import fleet
+from tests.support.mongo import replica_set
+
+
+def main() -> None:
+    """Runs the proofs that were asked for; the first one that fails ends the program with its reason."""
+    parser = argparse.ArgumentParser(prog="scripts/prove", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=PROOFS, default=list(PROOFS), metavar="PROOF", help=", ".join(PROOFS))
+    for name in parser.parse_args().only:
+        began = time.monotonic()
+        print(f"{name}: {PROOFS[name].__doc__}", flush=True)
+        with tempfile.TemporaryDirectory(prefix="dms-tags-prove-") as folder:
+            PROOFS[name](Path(folder))
+        print(f"{name}: holds, {time.monotonic() - began:.0f} s", flush=True)
+
+
+def prove_races(folder: Path) -> None:
+    """64 callers, two services: 200 rounds for a revision, then the same tag, then the last ten places of an object."""
+    with _store(folder) as (settings, database), fleet(folder, settings.mongo_uri or "", settings.database) as services:
+        ports = [service.port for service in services]
+        ledger = Ledger()
+        races.race_for_a_revision(ports, ledger, rounds=200)
+        for _ in range(20):
+            races.race_to_add_one_tag(ports, ledger)
+            races.race_to_fill_an_object(ports, ledger)
+        ledger.settle(database)
+        _tell(f"{len(ledger.made)} changes made, {len(ledger.refused)} refused")
+
+
+def prove_relays(folder: Path) -> None:
+    """Eight writers, four relays that die at random, a MongoDB that loses replies at random, for two minutes."""
+    with _store(folder) as (settings, _):
+        seconds = 120
+        lags = relays_beside_writers(settings, seconds=seconds)
+        p99 = lags[len(lags) * 99 // 100]
+        _tell(
+            f"{len(lags) / seconds:.0f} changes/s; relay lag p50 {lags[len(lags) // 2]:.2f} s, p99 {p99:.2f} s, most {lags[-1]:.2f} s"
+        )
+        assert p99 < 1
+
+
+def prove_crashes(folder: Path) -> None:
+    """30 times SIGKILL under load: of a service, of one of its processes, of mongod, in turn."""
+    crash_again_and_again(folder, cycles=30, tell=_tell)
+
+
+def prove_failover(folder: Path) -> None:
+    """The primary of a set of three killed ten times under load."""
+    fail_over_again_and_again(folder, times=10, tell=_tell)
+
+
+PROOFS: dict[str, Callable[[Path], None]] = {
+    "races": prove_races,
+    "relays": prove_relays,
+    "crashes": prove_crashes,
+    "failover": prove_failover,
+}
+
+
+@contextmanager
+def _store(folder: Path) -> Iterator[tuple[Settings, Database]]:
+    with replica_set(folder / "mongod") as running:
+        settings = Settings(mongo_uri=running.uri, database="proofs")
+        with prepared(settings) as database:
+            yield settings, database
+
+
+def _tell(line: str) -> None:
+    print(f"  {line}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
