@@ -19,6 +19,7 @@ from marshmallow import Schema, ValidationError
 from dms_tags.api import bodies, headers, metrics, parameters
 from dms_tags.api.parameters import Parameter
 from dms_tags.errors import CannotStart, InvalidBody
+from dms_tags.identity.authenticator import NOBODY
 from dms_tags.identity.model import Identity, Permission
 from dms_tags.tags import names
 
@@ -217,7 +218,7 @@ def _dispatch(route: Route, services: Services) -> Callable[..., Response]:
 
     def respond(path: Mapping[str, str]) -> Response:
         try:
-            identity = services.guard.anyone(request) if public else identify(services, request)
+            identity = NOBODY if public else identify(services, request)
             if not public:
                 identity.require(*needs)
                 services.prepare()

@@ -20,9 +20,9 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from dms_tags.api.proxies import TrustedProxies
 from dms_tags.errors import Forbidden, RateLimited
-from dms_tags.identity.authenticator import ANONYMOUS, Authenticator, claimed
+from dms_tags.identity.authenticator import Authenticator, claimed
 from dms_tags.identity.model import Identity
-from dms_tags.identity.names import DEFAULT_TENANT, TENANT_HEADER
+from dms_tags.identity.names import TENANT_HEADER
 from dms_tags.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -37,8 +37,6 @@ ALLOWED_HEADERS: Final = (
 EXPOSED_HEADERS: Final = "ETag, Idempotent-Replayed, Retry-After, X-B3-TraceId, X-Missing-Tags"
 PREFLIGHT_SECONDS: Final = "600"
 LOGGED_PATH: Final = 200
-
-NOBODY: Final = Identity(DEFAULT_TENANT, ANONYMOUS, frozenset())
 
 PAGE_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; script-src 'self'; "
@@ -69,6 +67,7 @@ class Guard:
         """Puts the guard around every request of the application."""
         if self._proxies:
             app.wsgi_app = TrustedProxies(app.wsgi_app, self._proxies)  # type: ignore[method-assign]
+        app.before_request(lambda: self.admit(request))
         if self._origins:
             app.before_request(self._answer_preflight)
             app.after_request(self._let_origin_read)
@@ -91,18 +90,12 @@ class Guard:
 
         Raises `Unauthenticated`, `Forbidden`, `RateLimited`, `InvalidParameter` or `StoreUnavailable`.
         """
-        self.admit(call)
         authorization = call.environ.get("HTTP_AUTHORIZATION")
         if self._open or (authorization is not None and authorization[:6].lower() == "basic "):
             self._refuse_other_sites(call)
         identity = self._authenticator.identify(authorization, call.headers.get(TENANT_HEADER))
         self.count(identity)
         return identity
-
-    def anyone(self, call: Request) -> Identity:
-        """Whose a call of a public route is: nobody's, with no permission.  Raises `Forbidden` as `admit` does."""
-        self.admit(call)
-        return NOBODY
 
     def confirm(self, authorization: str | None, tenant_header: str | None) -> Identity:
         """Whose a call that is still being answered is by now; not counted as another.  Raises what `identify` does."""

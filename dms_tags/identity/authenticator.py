@@ -20,6 +20,9 @@ LONGEST: Final = 8_192
 """Characters of an `Authorization` header, at most; a JWT with many claims has some 2,000."""
 
 ANONYMOUS: Final = Actor("anonymous", "none")
+NOBODY: Final = Identity(names.DEFAULT_TENANT, ANONYMOUS, frozenset())
+"""Whose a call is where nobody is asked: it has no permission."""
+
 NOT_VALID: Final = "the token is unknown, expired or revoked"
 
 _NOBODY: Final = bytes(tokens.SECRET_BYTES)
