@@ -19,6 +19,7 @@ from dms_tags.version import __version__
 COMMANDS: Final = {
     "serve": ("dms_tags.serving.command", "run the service"),
     "token": ("dms_tags.identity.commands", "create, list and revoke API tokens"),
+    "tag": ("dms_tags.client.commands", "read, set, claim and watch tags, as a client of a running service"),
     "settings": ("dms_tags.serving.settings_command", "list every setting, its default and meaning"),
 }
 

@@ -6,6 +6,7 @@ Needs httpx and the standard library, nothing of the service: no Flask, no Mongo
 from dms_tags.client.asynchronous import AsyncDmsTags, AsyncWork
 from dms_tags.client.attempts import Retries
 from dms_tags.client.blocking import DmsTags, Work
+from dms_tags.client.calls import in_state
 from dms_tags.client.errors import (
     BadRequest,
     Conflict,
@@ -93,4 +94,5 @@ __all__ = [
     "Unprocessable",
     "Unreachable",
     "Work",
+    "in_state",
 ]

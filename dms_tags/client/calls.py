@@ -249,6 +249,11 @@ def undefine(name: str) -> Call[None]:
     return Call("DELETE", f"{API}/tag-definitions/{_segment(name)}", _nothing)
 
 
+def in_state(name: str, state: int) -> str:
+    """The statement that finds the objects whose tag is in a state: the queue of a worker."""
+    return f"SELECT * FROM object WHERE system:tags[{name}].state = {state}"  # noqa: S608 - no SQL: the service parses it, and compiles it within the caller's tenant
+
+
 def _segment(text: str) -> str:
     """A path segment; one of dots alone would be resolved away before it left."""
     if text in ("", ".", ".."):
