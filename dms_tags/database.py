@@ -6,10 +6,10 @@ The only other modules that speak MongoDB are the stores that are built on this 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, Final
 
 from pymongo import ASCENDING, MongoClient, UpdateOne, WriteConcern
@@ -25,11 +25,11 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
     WriteConcernError,
 )
-from pymongo.monitoring import CommandListener
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
 from dms_tags.audit.indexes import LOG_INDEXES, TRAIL_INDEXES
+from dms_tags.counters import count_mongodb_call
 from dms_tags.errors import CannotStart, StoreUnavailable
 from dms_tags.settings import Settings
 
@@ -68,15 +68,22 @@ TAG_INDEXES: Final[tuple[tuple[str, list[tuple[str, int]], dict[str, Any]], ...]
 _NOT_MADE: Final = (ServerSelectionTimeoutError, ConfigurationError, InvalidURI)
 
 
-@contextmanager
-def store_errors() -> Iterator[None]:
+class store_errors:  # noqa: N801 - reads as what it is used for: `with store_errors():`
     """Turns what PyMongo raises into `StoreUnavailable`; a duplicate key passes, since callers read a meaning from it."""
-    try:
-        yield
-    except DuplicateKeyError:
-        raise
-    except PyMongoError as error:
-        raise store_unavailable(error) from error
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is None:
+            count_mongodb_call("ok")
+        elif isinstance(error, DuplicateKeyError):
+            count_mongodb_call("duplicate")
+        elif isinstance(error, PyMongoError):
+            count_mongodb_call("failed")
+            raise store_unavailable(error) from error
 
 
 def store_unavailable(error: PyMongoError) -> StoreUnavailable:
@@ -113,11 +120,8 @@ class Database:
         self.trail = self.collection("audit_trail")
 
     @classmethod
-    def connect(cls, settings: Settings, listeners: Sequence[CommandListener] = ()) -> Database:
-        """Connects lazily: a MongoDB that is down shows at the first call.  Raises `CannotStart` for an address that is wrong.
-
-        `listeners` are told of every call to MongoDB.
-        """
+    def connect(cls, settings: Settings) -> Database:
+        """Connects lazily: a MongoDB that is down shows at the first call.  Raises `CannotStart` for an address that is wrong."""
         uri = settings.mongo_uri
         if uri is None:
             raise CannotStart("no MongoDB: set DMS_TAGS_MONGO_URI, or let `dms-tags serve` start its own")
@@ -131,7 +135,6 @@ class Database:
                 tz_aware=True,
                 tzinfo=UTC,
                 appname="dms-tags",
-                event_listeners=list(listeners),
                 serverSelectionTimeoutMS=SELECTION_MS,
                 connectTimeoutMS=3_000,
                 socketTimeoutMS=SOCKET_MS,

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import Flask, Request, Response, request
 from marshmallow import Schema, ValidationError
 
-from dms_tags.api import bodies, headers, metrics, parameters
+from dms_tags import counters
+from dms_tags.api import bodies, headers, parameters
 from dms_tags.api.parameters import Parameter
 from dms_tags.errors import CannotStart, InvalidBody
 from dms_tags.identity.authenticator import NOBODY
@@ -213,7 +214,7 @@ def _dispatch(route: Route, services: Services) -> Callable[..., Response]:
     def answer(**path: str) -> Response:
         started = perf_counter()
         response = respond(path)
-        metrics.observe(route.method, route.full_path, response.status_code, perf_counter() - started)
+        counters.observe_request(route.method, route.full_path, response.status_code, perf_counter() - started)
         return response
 
     def respond(path: Mapping[str, str]) -> Response:

@@ -1,78 +1,21 @@
-"""What Prometheus reads: counters of this service's processes, and gauges read from the database when asked.
-
-With several processes the counters live in the files of `PROMETHEUS_MULTIPROC_DIR`, which whoever starts the processes
-sets before they import this; every process then tells the sum of all.
-"""
+"""What Prometheus reads: the counts of this service's processes, and gauges read from the database when asked."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
-from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
+from dms_tags import counters
 from dms_tags.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from dms_tags.audit.trail import Trail
-
-_registry: Final = CollectorRegistry()
-_requests: Final = Counter(
-    "dms_tags_requests", "Requests, by route and status", ["method", "route", "status"], registry=_registry
-)
-_seconds: Final = Histogram(
-    "dms_tags_request_seconds",
-    "Time to answer a request, in seconds",
-    ["method"],
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-    registry=_registry,
-)
-_mongodb: Final = Counter(
-    "dms_tags_mongodb_calls", "Calls to MongoDB, by command and outcome", ["command", "outcome"], registry=_registry
-)
-
-_bound: dict[tuple[Any, ...], Any] = {}
-
-
-def observe(method: str, route: str, status: int, seconds: float) -> None:
-    """Counts one answered request."""
-    key = (method, route, status)
-    counter = _bound.get(key)
-    if counter is None:
-        counter = _bound[key] = _requests.labels(method, route, str(status))
-    counter.inc()
-    histogram = _bound.get((method,))
-    if histogram is None:
-        histogram = _bound[method,] = _seconds.labels(method)
-    histogram.observe(seconds)
-
-
-class MongoCalls(CommandListener):
-    """Counts calls to MongoDB, by command and outcome."""
-
-    def started(self, event: CommandStartedEvent) -> None:
-        """Nothing is counted before the outcome is known."""
-
-    def succeeded(self, event: CommandSucceededEvent) -> None:
-        """Counts a call that MongoDB answered."""
-        _count(event.command_name, "ok")
-
-    def failed(self, event: CommandFailedEvent) -> None:
-        """Counts a call that MongoDB refused or never answered."""
-        _count(event.command_name, "failed")
-
-
-def _count(command: str, outcome: str) -> None:
-    key = (command, outcome)
-    counter = _bound.get(key)
-    if counter is None:
-        counter = _bound[key] = _mongodb.labels(command, outcome)
-    counter.inc()
 
 
 class _TrailGauges(Collector):
@@ -105,17 +48,10 @@ class _TrailGauges(Collector):
 
 def exposition(trail: Trail) -> bytes:
     """All metrics in Prometheus' text format."""
-    registry: CollectorRegistry = CollectorRegistry()
+    gauges: CollectorRegistry = CollectorRegistry()
+    gauges.register(_TrailGauges(trail))
+    counts = counters.REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    else:
-        registry.register(_Own())
-    registry.register(_TrailGauges(trail))
-    return generate_latest(registry)
-
-
-class _Own(Collector):
-    """The counters of this one process."""
-
-    def collect(self) -> Iterator[Any]:
-        yield from _registry.collect()
+        counts = CollectorRegistry()
+        MultiProcessCollector(counts)  # type: ignore[no-untyped-call]
+    return generate_latest(counts) + generate_latest(gauges)

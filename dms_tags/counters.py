@@ -1,0 +1,47 @@
+"""What this process counts for Prometheus; `dms_tags.api.metrics` tells it.
+
+With several processes the counts live in the files of `PROMETHEUS_MULTIPROC_DIR`, which whoever starts the processes
+sets before they import this; every process then tells the sum of all.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+REGISTRY: Final = CollectorRegistry()
+
+_requests: Final = Counter("dms_tags_requests", "Requests, by route and status", ["method", "route", "status"], registry=REGISTRY)
+_seconds: Final = Histogram(
+    "dms_tags_request_seconds",
+    "Time to answer a request, in seconds",
+    ["method"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+    registry=REGISTRY,
+)
+_mongodb: Final = Counter(
+    "dms_tags_mongodb_calls", "Exchanges with MongoDB, by outcome: ok, duplicate or failed", ["outcome"], registry=REGISTRY
+)
+
+# prometheus_client looks a label up under a lock each time; what it finds never changes
+_bound: dict[Any, Any] = {}
+
+
+def observe_request(method: str, route: str, status: int, seconds: float) -> None:
+    """Counts one answered request."""
+    key = (method, route, status)
+    counter = _bound.get(key)
+    if counter is None:
+        counter = _bound[key] = _requests.labels(method, route, str(status))
+        _bound[method] = _seconds.labels(method)
+    counter.inc()
+    _bound[method].observe(seconds)
+
+
+def count_mongodb_call(outcome: str) -> None:
+    """Counts one exchange with MongoDB: `ok`, `duplicate` (a unique index refused it) or `failed`."""
+    counter = _bound.get(("mongodb", outcome))
+    if counter is None:
+        counter = _bound["mongodb", outcome] = _mongodb.labels(outcome)
+    counter.inc()
