@@ -35,6 +35,33 @@ BY_SESSION: Final = "/auth/"
 NEEDS_BOTH: Final = {("POST", "/api/dms/objects/tags/{name}/state/{state}"): {Permission.READ, Permission.WRITE}}
 """A claim reads and writes (API.md section 3)."""
 
+ANY: Final = frozenset(Permission)
+READS, WRITES, AUDITS, ADMINISTERS = (frozenset({permission}) for permission in Permission)
+
+CONTRACT: Final[dict[str, frozenset[Permission]]] = {
+    "GET /api/dms/objects/{}/tags": READS,
+    "GET /api/dms/objects/{}/tags/{}": READS,
+    "POST /api/dms/objects/{}/tags/{}/state/{}": WRITES,
+    "DELETE /api/dms/objects/{}/tags/{}": WRITES,
+    "GET /api/dms/objects/{}/history": READS | AUDITS,
+    "GET /api/dms/audit": AUDITS,
+    "GET /api/dms/audit/export": AUDITS,
+    "GET /api/dms/audit/{}/proof": AUDITS,
+    "GET /api/dms/audit/log/checkpoint": ANY,
+    "GET /api/dms/audit/log/key": ANY,
+    "POST /api/dms/objects/tags/{}/state/{}": WRITES,
+    "POST /api/dms/objects/{}/tags/{}/lease": WRITES,
+    "DELETE /api/dms/objects/{}/tags/{}/lease": WRITES,
+    "POST /api/dms/objects/search": READS,
+    "POST /api/dms/objects/tags": WRITES,
+    "GET /api/dms/tags/events": READS,
+    "PUT /api/dms/tag-definitions/{}": ADMINISTERS,
+    "DELETE /api/dms/tag-definitions/{}": ADMINISTERS,
+    "GET /api/dms/tag-definitions/{}": READS,
+    "GET /api/dms/tag-definitions": READS,
+}
+"""What the calls under `/api/dms` need, written down a second time, from the contract (API.md sections 1 to 3)."""
+
 REFUSED: Final = (401, 403)
 
 
@@ -191,6 +218,16 @@ def test_open_routes_are_open(client: FlaskClient) -> None:
     for route in ROUTES:
         if route.full_path in OPEN:
             assert call(client, route, None) not in REFUSED, named(route)
+
+
+def test_declared_permissions_are_the_contracts() -> None:
+    """Each route under `/api/dms` declares the permission that the contract gives it; the tiles follow their kind."""
+    declared = {f"{route.method} {re.sub(r'{[^}]*}', '{}', route.full_path)}": route.permissions for route in GUARDED}
+    tiles = {name: permissions for name, permissions in declared.items() if "/log/tile/" in name}
+    others = {name: permissions for name, permissions in declared.items() if " /api/dms/" in name and name not in tiles}
+
+    assert others == CONTRACT
+    assert tiles == {name: AUDITS if "/entries/" in name else ANY for name in tiles}
 
 
 def test_every_rule_is_of_the_table(client: FlaskClient) -> None:

@@ -76,14 +76,16 @@ OVERWRITE: Final = st.sampled_from(
 )
 BATCHES: Final = st.lists(
     st.fixed_dictionaries(
-        {"objectId": OBJECTS, "name": NAMES, "state": STATES, "action": st.sampled_from(["add", "set", "update"])}
+        {"objectId": st.just("o1"), "name": NAMES, "state": STATES, "action": st.sampled_from(["add", "set", "update"])}
     ),
     min_size=1,
     max_size=3,
 ).map(lambda changes: {"changes": changes})
 SEARCH: Final = st.just({"query": {"statement": "SELECT * FROM x ORDER BY system:objectId", "maxItems": 50}})
 DEFINITIONS: Final = st.sampled_from([{"states": {"1": "queued", "2": "done"}}, {"states": {"1": "queued"}, "enforce": True}])
-CLAIM: Final = "/api/dms/objects/tags/ocr/state/2?limit=100&query=SELECT%20*%20FROM%20x%20WHERE%20system:tags[ocr].state=1"
+CLAIM: Final = "/api/dms/objects/tags/ocr/state/2?query=SELECT * FROM x WHERE system:objectId='o1' AND system:tags[ocr].state=1"
+"""Of several objects a claim takes any, and changes of several at once are recorded in any order: so it asks for one."""
+
 AUDITS: Final = st.sampled_from(
     ["", "?order=asc", "?objectId=o1", "?after=1", "?before=3", "?createdBy=worker", "?traceId=aa1", "?limit=2"]
 )
@@ -146,7 +148,7 @@ class Service:
                 self.etags[step.tenant] = answer.headers["ETag"].strip('"')
             if path == "/tags" and answer.status_code == 201:
                 self.made[step.tenant] = json.loads(answer.data)["id"]
-        self.answers[step.tenant].append(self.spellings[step.tenant](path, told))
+        self.answers[step.tenant].append(self.spellings[step.tenant](told))
         self.settle()
 
     def events(self, tenant: str) -> list[str]:
@@ -167,21 +169,11 @@ class Spelling:
     def __init__(self) -> None:
         self._ids: dict[str, str] = {}
 
-    def __call__(self, path: str, text: str) -> str:
-        if "/state/" in path and "limit=" in path:
-            text = _ordered(text)
+    def __call__(self, text: str) -> str:
         text = TIME.sub("TIME", text)
         for pattern in (CHANGE_ID, MADE_ID):
             text = pattern.sub(lambda found: self._ids.setdefault(found[0], f"ID{len(self._ids)}"), text)
         return text
-
-
-def _ordered(text: str) -> str:
-    """The answer to a claim, whose objects come in no certain order."""
-    status, _, body = text.partition(" ")
-    document = json.loads(body)
-    document["objects"] = sorted(document.get("objects", []), key=lambda found: CHANGE_ID.sub("", json.dumps(found)))
-    return f"{status} {json.dumps(document)}"
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
