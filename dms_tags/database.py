@@ -50,8 +50,13 @@ TAG_INDEXES: Final[tuple[tuple[str, list[tuple[str, int]], dict[str, Any]], ...]
     ("outbox", [("tenant", ASCENDING), ("outbox.0.at", ASCENDING)], {}),
     (
         "within",
-        [("tenant", ASCENDING), ("within", ASCENDING), ("order", ASCENDING)],
+        [("tenant", ASCENDING), ("within", ASCENDING), ("attributes.order", ASCENDING)],
         {"partialFilterExpression": {"within": {"$exists": True}}},
+    ),
+    (
+        "labels",
+        [("tenant", ASCENDING), ("tags.name", ASCENDING), ("_id", ASCENDING)],
+        {"partialFilterExpression": {"kind": {"$in": ["account", "site", "user", "wan"]}}},
     ),
     (
         "leases",
@@ -168,7 +173,7 @@ class Database:
         if self.mock:
             return datetime.now(UTC)
         with store_errors():
-            told: datetime = self.client.admin.command("hello")["localTime"]
+            told: datetime = self.client.admin.command("hello", codec_options=self.client.codec_options)["localTime"]
         return told
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from flask import Response, g, request
+from flask import Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from dms_tags.api import headers
@@ -286,6 +286,15 @@ def _of_domain(error: TagsError) -> Failure:
 def current(tag: Tag) -> dict[str, Any]:
     """The tag as a lost lock tells it: without the trace id, which is what owns it."""
     return {"state": tag.state, "creationDate": spell_time(tag.changed), "etag": tag.etag}
+
+
+def page_of(problem: Problem) -> str:
+    """The address of the page that explains a problem, under the origin at which clients reach the service."""
+    try:
+        origin = current_app.config["ORIGIN"] or request.host_url.rstrip("/")
+    except HTTPException:  # a Host that is none
+        origin = ""
+    return f"{origin}/problems/{problem.slug}"
 
 
 def problem_document(error: Exception, tenant: str) -> tuple[dict[str, Any], Failure]:

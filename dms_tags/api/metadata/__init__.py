@@ -1,0 +1,1 @@
+"""The metadata API: definitions of labels, and their values on resources."""

@@ -1,0 +1,1 @@
+"""Metadata: labels on sites, users, WANs and accounts, and their definitions (API.md section 4)."""

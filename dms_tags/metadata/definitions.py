@@ -1,0 +1,182 @@
+"""Definitions of labels: making, changing and ending them, so that no value is ever left without its definition.
+
+A value and its definition are two documents, so a value could be written while its definition goes.  Whoever writes one
+holds the definition: it has read it a moment ago, and reads it again if the write took longer than the hold lasts.
+Whoever deletes one first marks it as ending, then waits until every hold has run out, and only then looks for values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from time import monotonic, sleep
+from typing import Any, Final
+
+from dms_tags.database import Database
+from dms_tags.errors import DefinitionNotFound, InUse, RevisionMismatch, StoreUnavailable, TagNotFound
+from dms_tags.metadata.model import Definition, Draft, new_tag_id
+from dms_tags.metadata.store import LABEL, LabelReader
+from dms_tags.tags.model import Actor, Change, Changed, Conditions, Kind, Resource, Tag, Terms, Verb
+from dms_tags.tags.registry import Registry
+from dms_tags.tags.store import TagStore
+
+HOLD_SECONDS: Final = 0.25
+"""For so long a process may write values without reading their definition again, counted from before the read."""
+
+WAIT_SECONDS: Final = 0.5
+"""From marking a definition until every hold has run out, whichever clocks run a little fast or slow."""
+
+KEYS_LAST: Final = timedelta(hours=24)
+"""An idempotency key of a call that makes something with a new id stands for it for so long."""
+
+PATIENCE: Final = 4.0
+SWEEP: Final = 500
+HELD: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The right to write values of a definition until a moment of this process's monotonic clock."""
+
+    tenant: str
+    tag_id: str
+    until: float
+
+
+class Definitions:
+    """The definitions of all tenants.  Every method raises `StoreUnavailable` where MongoDB does not answer."""
+
+    def __init__(self, database: Database, store: TagStore, spellings: Registry) -> None:
+        self._store = store
+        self._reader = LabelReader(database)
+        self._spellings = spellings
+        self._made = Registry(database, "definition_keys", lasting=KEYS_LAST)
+        self._held: dict[tuple[str, str], float] = {}
+
+    def get(self, tenant: str, tag_id: str) -> Definition:
+        """A definition in force.  Raises `DefinitionNotFound`."""
+        tag = self._tag(tenant, tag_id)
+        definition = None if tag is None else Definition.of(tag_id, tag)
+        if definition is None or definition.ending:
+            raise DefinitionNotFound(f"there is no definition {tag_id!r}")
+        return definition
+
+    def hold(self, tenant: str, tag_id: str) -> Hold:
+        """The right to write values of a definition for a moment.  Raises `DefinitionNotFound`."""
+        until = self._held.get((tenant, tag_id), 0.0)
+        if monotonic() >= until:
+            until = monotonic() + HOLD_SECONDS
+            self.get(tenant, tag_id)
+            if len(self._held) >= HELD:
+                self._held = {}
+            self._held[tenant, tag_id] = until
+        return Hold(tenant, tag_id, until)
+
+    def confirm(self, hold: Hold) -> None:
+        """Raises `DefinitionNotFound` where the definition went, or may go, before what was written under the hold was there."""
+        if monotonic() >= hold.until:
+            self.get(hold.tenant, hold.tag_id)
+
+    def create(self, tenant: str, draft: Draft, terms: Terms) -> tuple[str, Changed]:
+        """Makes a definition; its id, and what came of it."""
+        tag_id = new_tag_id()
+        if terms.idempotency is not None:
+            tag_id = self._made.settle(f"{tenant}/{terms.actor.kind}/{terms.actor.name}/{terms.idempotency.key}", tag_id)
+        return tag_id, self._store.change(self._change(tenant, tag_id, Verb.ADD, terms, draft.state()))
+
+    def update(self, tenant: str, tag_id: str, draft: Draft, terms: Terms) -> Changed:
+        """Replaces what a definition says.  Raises `DefinitionNotFound`, `RevisionMismatch` or `TraceMismatch`."""
+
+        def replaced(tag: Tag) -> dict[str, Any]:
+            if Definition.of(tag_id, tag).ending:
+                raise DefinitionNotFound(f"the definition {tag_id!r} is being deleted")
+            return draft.state(tag.state)
+
+        return self._replace(tenant, tag_id, replaced, terms)
+
+    def delete(self, tenant: str, tag_id: str, terms: Terms, *, force: bool) -> Changed:
+        """Ends a definition, with `force` its values too; a deletion that was cut short is finished by the next one.
+
+        Raises `DefinitionNotFound`, `RevisionMismatch`, `TraceMismatch`, and `InUse` while it has values.
+        """
+        if self._tag(tenant, tag_id) is None:
+            return self._remove(tenant, tag_id, terms)
+        if not force:
+            self._require_unused(tenant, tag_id)
+        marked = self._replace(tenant, tag_id, lambda tag: {**tag.state, "ending": True}, replace(terms, idempotency=None))
+        assert marked.tag is not None  # noqa: S101 - an update leaves a tag
+        self._held.pop((tenant, tag_id), None)
+        sleep(WAIT_SECONDS)
+        own = replace(terms, trace_id=marked.trace_id, conditions=Conditions(etags=(marked.tag.etag,)))
+        try:
+            if force:
+                self._sweep(tenant, tag_id, terms.actor, marked.trace_id)
+            else:
+                self._require_unused(tenant, tag_id)
+        except InUse:
+            standing = {member: part for member, part in marked.tag.state.items() if member != "ending"}
+            with suppress(RevisionMismatch, TagNotFound):  # another deletion goes on with it
+                self._store.change(self._change(tenant, tag_id, Verb.UPDATE, replace(own, idempotency=None), standing))
+            raise
+        try:
+            removed = self._remove(tenant, tag_id, own)
+        except RevisionMismatch as error:
+            raise InUse(f"the definition {tag_id!r} is being deleted by another call too") from error
+        self._spellings.forget(f"{tenant}/{tag_id}/")
+        return removed
+
+    def _replace(self, tenant: str, tag_id: str, state_of: Callable[[Tag], dict[str, Any]], terms: Terms) -> Changed:
+        """Replaces the state that the definition has by one made of it; tried again when another writer comes between."""
+        give_up = monotonic() + PATIENCE
+        while monotonic() < give_up:
+            tag = self._tag(tenant, tag_id)
+            if tag is None:
+                raise DefinitionNotFound(f"there is no definition {tag_id!r}")
+            state = state_of(tag)
+            asked = terms.conditions.etags
+            read = replace(terms.conditions, etags=(tag.etag,) if asked is None or tag.etag in asked else asked)
+            try:
+                return self._store.change(self._change(tenant, tag_id, Verb.UPDATE, replace(terms, conditions=read), state))
+            except RevisionMismatch:
+                if asked is not None:
+                    raise
+            except TagNotFound as error:
+                raise DefinitionNotFound(f"there is no definition {tag_id!r}") from error
+        raise StoreUnavailable(f"too many writers on the definition {tag_id!r} at once; nothing was changed")
+
+    def _remove(self, tenant: str, tag_id: str, terms: Terms) -> Changed:
+        try:
+            return self._store.change(self._change(tenant, tag_id, Verb.DELETE, terms, None))
+        except TagNotFound as error:
+            raise DefinitionNotFound(f"there is no definition {tag_id!r}") from error
+
+    def _require_unused(self, tenant: str, tag_id: str) -> None:
+        if self._reader.values(tenant, tag_id, limit=1):
+            raise InUse(f"the definition {tag_id!r} has values; force=true removes them too")
+
+    def _sweep(self, tenant: str, tag_id: str, actor: Actor, trace_id: str) -> None:
+        """Removes all values, in the trace of the deletion."""
+        while values := self._reader.values(tenant, tag_id, limit=SWEEP):
+            for value in values:
+                with suppress(TagNotFound):
+                    self._store.change(Change(value.resource, tag_id, Verb.DELETE, actor, trace_id=trace_id, max_tags=None))
+
+    def _tag(self, tenant: str, tag_id: str) -> Tag | None:
+        tags = self._store.read(Resource(tenant, Kind.DEFINITION, tag_id))
+        return next((tag for tag in tags if tag.name == LABEL), None)
+
+    @staticmethod
+    def _change(tenant: str, tag_id: str, verb: Verb, terms: Terms, state: Any) -> Change:
+        return Change(
+            Resource(tenant, Kind.DEFINITION, tag_id),
+            LABEL,
+            verb,
+            terms.actor,
+            state,
+            terms.trace_id,
+            terms.conditions,
+            terms.idempotency,
+            max_tags=None,
+        )

@@ -1,0 +1,78 @@
+"""What the metadata API speaks of: definitions of labels, and values of labels on resources.
+
+Nothing in here knows HTTP or MongoDB.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import time_ns
+from typing import Any, Final
+
+from dms_tags.tags.model import Kind, Resource, Tag
+
+TYPES: Final = (Kind.ACCOUNT, Kind.SITE, Kind.USER, Kind.WAN)
+"""The kinds of resource that carry labels: `correlation_type` on the wire."""
+
+MAX_KEY: Final = 100
+MAX_VALUE: Final = 255
+COLOR_PATTERN: Final = "#[0-9A-Fa-f]{6}"
+TAG_ID_PATTERN: Final = "tag_[0-9A-HJKMNP-TV-Z]{26}"
+
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+is_color = re.compile(COLOR_PATTERN).fullmatch
+is_tag_id = re.compile(TAG_ID_PATTERN).fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a client says of a definition: a key, a colour `#RRGGBB`, the types of resource that should have a value.
+
+    `mandatory_on` None: not said, so a new definition has none, and one that is there keeps those it has.
+    """
+
+    key: str
+    color: str
+    mandatory_on: tuple[Kind, ...] | None = None
+
+    def state(self, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The definition as the trail shows it, in place of the one `before`."""
+        kinds = before["mandatory_on"] if self.mandatory_on is None and before else self.mandatory_on or ()
+        return {"key": self.key, "color": self.color, "mandatory_on": [str(kind) for kind in kinds]}
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A definition as it stands; `tag` has its times, trace id and ETag.  `ending`: it is being deleted, nothing is set any more."""
+
+    id: str
+    key: str
+    color: str
+    mandatory_on: tuple[Kind, ...]
+    tag: Tag
+    ending: bool = False
+
+    @classmethod
+    def of(cls, tag_id: str, tag: Tag) -> Definition:
+        """The definition that the one tag of its resource tells."""
+        state: Mapping[str, Any] = tag.state
+        kinds = tuple(map(Kind, state["mandatory_on"]))
+        return cls(tag_id, state["key"], state["color"], kinds, tag, state.get("ending", False))
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A label's value on a resource: the tag is called by the definition's id, its state is the value."""
+
+    resource: Resource
+    tag: Tag
+
+
+def new_tag_id() -> str:
+    """A new definition's id: `tag_` and a ULID, 48 bits of milliseconds and 80 of randomness in Crockford's base 32."""
+    number = (time_ns() // 1_000_000 << 80) | secrets.randbits(80)
+    return "tag_" + "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))

@@ -1,0 +1,134 @@
+"""The use cases of labels on resources: set, remove, list, and what is missing."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+
+from dms_tags.database import Database
+from dms_tags.errors import DefinitionNotFound, InvalidParameter, RevisionMismatch, TagNotFound
+from dms_tags.metadata.definitions import Definitions
+from dms_tags.metadata.model import TYPES, Definition, Value
+from dms_tags.metadata.store import LabelReader
+from dms_tags.tags import judge
+from dms_tags.tags.model import UNCONDITIONAL, Change, Changed, Conditions, Kind, Resource, Tag, Terms, Verb
+from dms_tags.tags.registry import Registry
+from dms_tags.tags.store import TagStore
+
+TYPE_NAMES: Final = tuple(str(kind) for kind in TYPES)
+
+
+class MetadataService:
+    """Labels on resources of the metadata API.  Every method raises `StoreUnavailable` where MongoDB does not answer."""
+
+    def __init__(self, database: Database, store: TagStore) -> None:
+        self._store = store
+        self._types = Registry(database, "correlation_types")
+        self._spellings = Registry(database, "value_spellings")
+        self.reader = LabelReader(database)
+        self.definitions = Definitions(database, store, self._spellings)
+
+    def set(self, tenant: str, tag_id: str, correlation_id: str, kind: Kind, value: str, terms: Terms) -> Changed:
+        """Sets a label on a resource, in place of any value it has; a value that the definition has in another letter
+        case takes that spelling.
+
+        Raises `DefinitionNotFound`, `InvalidParameter` for a resource of another type, `TraceMismatch`, `RevisionMismatch`.
+        """
+        hold = self.definitions.hold(tenant, tag_id)
+        resource = Resource(tenant, kind, correlation_id)
+        verb = Verb.UPDATE if terms.must_exist else Verb.SET
+        change = self._change(resource, tag_id, verb, terms, value)
+        try:
+            self._settle_type(change, terms)
+            spelling = self._settle_spelling(change, terms)
+            changed = self._store.change(self._change(resource, tag_id, verb, terms, spelling))
+        except TagNotFound as error:
+            raise RevisionMismatch(f"{resource.name} has no value of {tag_id} that If-Match could name") from error
+        try:
+            self.definitions.confirm(hold)
+        except DefinitionNotFound:
+            self._take_back(change, changed)
+            raise
+        return changed
+
+    def remove(self, tenant: str, tag_id: str, correlation_id: str, terms: Terms) -> Changed:
+        """Removes a label.  Raises `DefinitionNotFound`, `TagNotFound`, `TraceMismatch` or `RevisionMismatch`."""
+        self.definitions.hold(tenant, tag_id)
+        kind = self._types.settled(_type_key(tenant, correlation_id))
+        if kind is None:
+            raise TagNotFound(f"{correlation_id} has no value of {tag_id}")
+        try:
+            return self._store.change(self._change(Resource(tenant, Kind(kind), correlation_id), tag_id, Verb.DELETE, terms))
+        except TagNotFound as error:
+            raise TagNotFound(f"{correlation_id} has no value of {tag_id}") from error
+
+    def labels(self, tenant: str, correlation_id: str, kind: Kind | None) -> list[tuple[Definition, Value]]:
+        """A resource's labels with their definitions, in order of their setting.
+
+        Raises `InvalidParameter` for a resource of another type than `kind`; None: of any.
+        """
+        settled = self._types.settled(_type_key(tenant, correlation_id))
+        if settled is None:
+            return []
+        if kind is not None and settled != kind:
+            raise _other_type(correlation_id, settled)
+        resource = Resource(tenant, Kind(settled), correlation_id)
+        tags = self._store.read(resource)
+        known = self.reader.definitions_of(tenant, [tag.name for tag in tags])
+        return [(known[tag.name], Value(resource, tag)) for tag in tags if tag.name in known]
+
+    def missing(self, tenant: str, kind: Kind, labels: list[tuple[Definition, Value]]) -> list[str]:
+        """The ids of definitions that resources of a type should have a value of, and that are not among the labels."""
+        present = {definition.id for definition, _ in labels}
+        return [
+            definition.id
+            for definition in self.reader.definitions(tenant)
+            if kind in definition.mandatory_on and definition.id not in present
+        ]
+
+    def _settle_type(self, change: Change, terms: Terms) -> None:
+        resource = change.resource
+        key = _type_key(resource.tenant, resource.id)
+        settled = self._types.settled(key)
+        if settled is None:
+            self._judge(change, terms)
+            settled = self._types.settle(key, str(resource.kind))
+        if settled != resource.kind:
+            raise _other_type(resource.id, settled)
+
+    def _settle_spelling(self, change: Change, terms: Terms) -> str:
+        key = f"{change.resource.tenant}/{change.name}/{change.state.casefold()}"
+        spelling: str | None = self._spellings.settled(key)
+        if spelling is None:
+            self._judge(change, terms)
+            spelling = str(self._spellings.settle(key, change.state))
+        return spelling
+
+    def _judge(self, change: Change, terms: Terms) -> None:
+        """Raises what the change's conditions come to, before anything is settled for a change that cannot be made."""
+        if terms.conditions != UNCONDITIONAL or terms.must_exist:
+            judge.conditions(change, self._tag(change.resource, change.name))
+
+    def _take_back(self, change: Change, changed: Changed) -> None:
+        """Removes a value whose definition went while it was written, unless that was done already."""
+        if changed.tag is not None:
+            terms = Terms(change.actor, changed.trace_id, Conditions(etags=(changed.tag.etag,)))
+            with suppress(TagNotFound, RevisionMismatch):
+                self._store.change(self._change(change.resource, change.name, Verb.DELETE, terms))
+
+    def _tag(self, resource: Resource, tag_id: str) -> Tag | None:
+        return next((tag for tag in self._store.read(resource) if tag.name == tag_id), None)
+
+    @staticmethod
+    def _change(resource: Resource, tag_id: str, verb: Verb, terms: Terms, value: str | None = None) -> Change:
+        return Change(
+            resource, tag_id, verb, terms.actor, value, terms.trace_id, terms.conditions, terms.idempotency, max_tags=None
+        )
+
+
+def _type_key(tenant: str, correlation_id: str) -> str:
+    return f"{tenant}/{correlation_id}"
+
+
+def _other_type(correlation_id: str, settled: str) -> InvalidParameter:
+    return InvalidParameter(f"correlation_type: {correlation_id} is a {settled}, the type it was first tagged with")

@@ -1,0 +1,61 @@
+"""Reading definitions and values from MongoDB, page by page along an index.  Changes go through `TagStore` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from dms_tags.database import Database, Document, store_errors
+from dms_tags.metadata.model import TYPES, Definition, Value
+from dms_tags.tags.model import Kind, Resource, Tag
+from dms_tags.tags.writes import tag_of
+
+LABEL: Final = "label"
+"""The name of the one tag of a definition's resource; its state is the definition."""
+
+_FIELDS: Final = {"kind": 1, "id": 1, "tags": 1}
+
+
+class LabelReader:
+    """Definitions and values of all tenants.  Every method raises `StoreUnavailable` where MongoDB does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._tags = database.tags
+
+    def definitions(self, tenant: str, *, after: str = "", limit: int = 0) -> list[Definition]:
+        """Definitions that are in force, in order of id, which is that of their making; `limit` 0: all after `after`."""
+        first = Resource(tenant, Kind.DEFINITION, "tag_").key
+        keys = {"$gt": Resource(tenant, Kind.DEFINITION, after).key if after else first, "$lt": first[:-1] + "`"}
+        return self._definitions({"_id": keys}, limit)
+
+    def definitions_of(self, tenant: str, tag_ids: Iterable[str]) -> dict[str, Definition]:
+        """Those of the definitions that are in force, by id."""
+        keys = [Resource(tenant, Kind.DEFINITION, tag_id).key for tag_id in tag_ids]
+        return {found.id: found for found in self._definitions({"_id": {"$in": keys}}, 0)} if keys else {}
+
+    def values(
+        self, tenant: str, tag_id: str, *, after: tuple[Kind, str] | None = None, limit: int, value: str | None = None
+    ) -> list[Value]:
+        """Values of a definition, in order of type and id of their resources; with `value` those that are exactly so."""
+        wanted: Document = {"name": tag_id} if value is None else {"name": tag_id, "state": value}
+        query: Document = {"tenant": tenant, "kind": {"$in": [str(kind) for kind in TYPES]}, "tags": {"$elemMatch": wanted}}
+        if after is not None:
+            query["_id"] = {"$gt": Resource(tenant, *after).key}
+        with store_errors():
+            found = list(self._tags.find(query, _FIELDS, sort=[("_id", 1)], limit=limit))
+        return [
+            Value(Resource(tenant, Kind(document["kind"]), document["id"]), tag)
+            for document in found
+            for tag in _tags(document)
+            if tag.name == tag_id
+        ]
+
+    def _definitions(self, query: Document, limit: int) -> list[Definition]:
+        query["tags"] = {"$elemMatch": {"name": LABEL, "state.ending": {"$ne": True}}}
+        with store_errors():
+            documents = list(self._tags.find(query, _FIELDS, sort=[("_id", 1)], limit=limit))
+        return [Definition.of(document["id"], tag) for document in documents for tag in _tags(document) if tag.name == LABEL]
+
+
+def _tags(document: dict[str, Any]) -> list[Tag]:
+    return [tag_of(row) for row in document["tags"]]
