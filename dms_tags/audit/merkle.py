@@ -191,8 +191,12 @@ class RangeProof:
         """Appends the hash of the next leaf."""
         self._frontier.append(leaf)
 
+    def root_so_far(self) -> bytes:
+        """The root of the tree that ends with the leaf appended last."""
+        return self._frontier.root()
+
     def root(self, size: int, right: Sequence[bytes]) -> bytes:
-        """The root of the tree of `size` leaves; no leaf can be appended any more."""
+        """The root of the tree of `size` leaves, of which `right` stands behind those appended; the last call of all."""
         _append_all(self._frontier, covering(self._frontier.size, size), right)
         return self._frontier.root()
 

@@ -79,7 +79,7 @@ class TileTree:
     """A tree that is known by its tiles: roots and proofs, each with one read of the tiles that it takes."""
 
     def __init__(self, read_tiles: ReadTiles) -> None:
-        self._read_tiles = read_tiles
+        self.read = read_tiles
 
     def root(self, size: int) -> bytes:
         """The root of the first `size` entries."""
@@ -100,7 +100,7 @@ class TileTree:
     def nodes(self, nodes: Sequence[Node]) -> list[bytes]:
         """The hashes of nodes.  Raises `Unproven` where a tile is missing or too short."""
         places = [tile_of(node) for node in nodes]
-        tiles = self._read_tiles({tile for tile, _, _ in places})
+        tiles = self.read({tile for tile, _, _ in places})
         return [_digest(tiles, tile, begin, end) for tile, begin, end in places]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,7 +65,7 @@ def test_grows_with_the_trail(checkpointer: Checkpointer, database: Database) ->
     assert line[-1] == opened(checkpointer, checkpointer.checkpoint("default"))
 
     tree = checkpointer.log.tree("default")
-    for old, new in zip(line, line[1:], strict=False):
+    for old, new in itertools.pairwise(line):
         merkle.verify_consistency(old.size, old.root, new.size, new.root, tree.consistency(old.size, new.size))
 
 
@@ -257,7 +258,7 @@ def test_witness_gets_every_checkpoint(database: Database, signing: Settings, tm
     up = False
 
     class Taker(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+        def do_POST(self) -> None:
             text = self.rfile.read(int(self.headers["Content-Length"])).decode()
             if up:
                 taken.append(text)

@@ -1,0 +1,87 @@
+"""Verifying a trail in its database, at the store itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dms_tags.audit.checkpoint import Checkpoint
+from dms_tags.audit.entry import canonical, flat
+from dms_tags.audit.keys import Identities
+from dms_tags.audit.log import Log
+from dms_tags.audit.merkle import HASH_SIZE
+from dms_tags.audit.note import Verifier
+from dms_tags.audit.verify.report import Kept, Progress, Report
+from dms_tags.audit.verify.tree import LogVerification
+from dms_tags.database import Database, store_errors
+from dms_tags.errors import Unproven
+
+LINE_BATCH = 10_000
+
+
+def verify_database(
+    database: Database, tenant: str, verifiers: Sequence[Verifier], kept_text: str | None, progress: Progress
+) -> Report:
+    """Verifies a tenant's trail, tiles and line of checkpoints.  Without `verifiers` the database's own key is taken, which is remarked.
+
+    Raises `StoreUnavailable`.
+    """
+    identity = Identities(database).current()
+    if identity is None:
+        return Report(unknown=["no checkpoint was ever signed here: there is nothing to hold the trail against"])
+    log, name = Log(database), identity.log(tenant)
+    keys = list(verifiers) or [identity.verifier(tenant)]
+    newest = log.newest(name)
+    if newest is None:
+        return Report(unknown=[f"no checkpoint of {name} was ever signed: there is nothing to hold the trail against"])
+    try:
+        checkpoint = Checkpoint.open(newest["note"], keys)
+        kept = Kept() if kept_text is None else Kept.read(kept_text, [*keys, *identity.verifiers(tenant)])
+        line = _line(log, name)
+    except Unproven as error:
+        report = Report()
+        report.found(None, str(error))
+        return report
+    report = LogVerification(_DatabaseSource(log, tenant), checkpoint, kept, line).run(progress)
+    if not verifiers:
+        report.remarks.append("the public key was taken from the database itself: give --key to be sure whose it is")
+    return report
+
+
+def _line(log: Log, name: str) -> list[Checkpoint]:
+    """The roots that were signed, in order."""
+    line: list[Checkpoint] = []
+    number = 0
+    while batch := log.after(name, number, LINE_BATCH):
+        for document in batch:
+            if document["number"] != number + 1:
+                raise Unproven(f"checkpoint number {number + 1} of {name} is missing")
+            number = document["number"]
+            checkpoint = Checkpoint.parse(document["note"].rpartition("\n\n")[0] + "\n")
+            if (checkpoint.origin, checkpoint.size, checkpoint.root) != (name, document["size"], bytes(document["root"])):
+                raise Unproven(f"checkpoint number {number} of {name} was altered")
+            line.append(checkpoint)
+    return line
+
+
+class _DatabaseSource:
+    def __init__(self, log: Log, tenant: str) -> None:
+        self._log = log
+        self._tenant = tenant
+        log.trail.wait_for(tenant)
+        self.first = log.trail.cut(tenant) + 1
+        self.head = log.trail.head(tenant)
+
+    def leaves(self, begin: int, end: int) -> list[bytes]:
+        where = {"tenant": self._tenant, "position": {"$gt": begin, "$lte": end}}
+        with store_errors():
+            return [_leaf(entry) for entry in self._log.trail.entries.find(where, sort=[("position", 1)], batch_size=1000)]
+
+    def tile(self, level: int, number: int, width: int) -> bytes:
+        return self._log.tiles(self._tenant, [(level, number)]).get((level, number), b"")[: width * HASH_SIZE]
+
+
+def _leaf(entry: dict[str, object]) -> bytes:
+    try:
+        return canonical(flat(entry))
+    except (TypeError, KeyError, AttributeError, ValueError):
+        return b""  # a member was taken away or is of another kind: no entry

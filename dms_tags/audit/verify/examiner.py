@@ -1,0 +1,79 @@
+"""Looking at entries in order of position: are they dense, does each resource's history add up, does time run forwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from dms_tags.audit.replay import Standing, apply
+
+MALFORMED = "is no entry of an audit trail"
+
+
+class Broken(Exception):
+    """The run of entries ends here: what follows cannot be told apart any more; the text says what is wrong."""
+
+
+class Examiner:
+    """Takes the entries of one tenant's trail, from the one behind position `after` on, each with its canonical JSON.
+
+    Where `after` is not 0 what stood before is not known, and is learnt from what the entries say of it.
+    """
+
+    def __init__(self, after: int = 0) -> None:
+        self.position = after
+        self.fault: tuple[int, str] | None = None
+        self.tenant: str | None = None
+        self._whole = after == 0
+        self._newest = ""
+        self._standings: dict[str, Standing] = {}
+        self._met: set[tuple[str, str]] = set()
+
+    def take(self, leaf: bytes) -> None:
+        """Takes the next entry.  Raises `Broken` where it is none, or not the next."""
+        try:
+            entry = json.loads(leaf)
+            position, resource, recorded = entry["position"], entry["resource"], entry["recordedAt"]
+            if self.tenant is None:
+                self.tenant = entry["tenant"]
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise Broken(MALFORMED) from error
+        expected = self.position + 1
+        if position != expected or type(position) is not int:
+            raise Broken(_not_next(position, expected))
+        if self.fault is not None:
+            self.position = expected
+            return
+        try:
+            wrong = self._apply(entry, resource)
+            if entry["tenant"] != self.tenant:
+                wrong = f"belongs to the tenant {entry['tenant']!r}, not to {self.tenant!r}"
+            elif recorded < self._newest:
+                wrong = f"recordedAt runs backwards, from {self._newest} to {recorded}"
+        except (TypeError, KeyError) as error:
+            raise Broken(MALFORMED) from error
+        self.position = expected
+        self._newest = recorded
+        if wrong is not None:
+            self.fault = (expected, wrong)
+
+    def _apply(self, entry: Mapping[str, Any], resource: str) -> str | None:
+        standing = self._standings.get(resource)
+        if standing is None:
+            standing = self._standings[resource] = Standing()
+            if not self._whole:
+                standing.revision = entry["revision"] - 1
+        if not self._whole and (resource, entry["name"]) not in self._met:
+            self._met.add((resource, entry["name"]))
+            if entry["previousTraceId"] is not None:
+                standing.tags[entry["name"]] = {"state": entry["previousState"], "traceId": entry["previousTraceId"]}
+        return apply(standing, entry)
+
+
+def _not_next(position: object, expected: int) -> str:
+    if not isinstance(position, int):
+        return MALFORMED
+    if position > expected:
+        return f"is missing; position {position} stands here"
+    return f"is missing; position {position} stands here, a second time or out of order"

@@ -1,0 +1,128 @@
+"""What a verification found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from dms_tags.audit.checkpoint import Checkpoint
+from dms_tags.audit.note import Verifier
+from dms_tags.errors import Unproven
+
+HOLDS: Final = 0
+FAILS: Final = 1
+NOT_LOOKED: Final = 2
+
+Progress = Callable[[int, int], None]
+"""Is told entries done, and entries in all (0: not known yet)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that does not hold: at which position (None: not at one), and what."""
+
+    position: int | None
+    what: str
+
+    def __str__(self) -> str:
+        return self.what if self.position is None else f"position {self.position}: {self.what}"
+
+
+@dataclass(slots=True)
+class Report:
+    """The outcome: what was looked at, what does not hold, and what could not be told."""
+
+    entries: int = 0
+    first: int = 0
+    last: int = 0
+    checkpoint: Checkpoint | None = None
+    findings: list[Finding] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def found(self, position: int | None, what: str) -> None:
+        """Adds a finding."""
+        self.findings.append(Finding(position, what))
+
+    @property
+    def worst(self) -> Finding | None:
+        """The finding at the first bad position; one that is at no position only where there is no other."""
+        return min(self.findings, key=lambda finding: (finding.position is None, finding.position or 0), default=None)
+
+    @property
+    def status(self) -> int:
+        """The exit status: 0 all holds, 1 something does not, 2 it could not be told (API.md section 2)."""
+        if self.findings:
+            return FAILS
+        return NOT_LOOKED if self.unknown or not self.entries else HOLDS
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Checkpoints that were kept outside, by size: what a tree is held against."""
+
+    checkpoints: tuple[Checkpoint, ...] = ()
+
+    @classmethod
+    def read(cls, text: str, verifiers: list[Verifier]) -> Kept:
+        """All checkpoints in `text`, a note or a witness file, of the logs of `verifiers`.  Raises `Unproven` where there is none."""
+        found: dict[int, Checkpoint] = {}
+        lines = text.split("\n")
+        for number, line in enumerate(lines):
+            if not line.startswith("\N{EM DASH} ") or lines[number - 1].startswith("\N{EM DASH} "):
+                continue
+            begin = number - 1
+            while begin > 0 and lines[begin - 1]:
+                begin -= 1
+            end = number
+            while end < len(lines) and lines[end].startswith("\N{EM DASH} "):
+                end += 1
+            note = "\n".join([*lines[begin:end], ""])
+            if lines[begin] in {verifier.name for verifier in verifiers}:
+                checkpoint = Checkpoint.open(note, verifiers)
+                if found.setdefault(checkpoint.size, checkpoint) != checkpoint:
+                    raise Unproven(
+                        f"two checkpoints of {checkpoint.origin} at {checkpoint.size} with different roots were signed"
+                    )
+        if not found:
+            raise Unproven("there is no checkpoint of this log in the file kept outside")
+        return cls(tuple(found[size] for size in sorted(found)))
+
+
+class KeptRoots:
+    """Compares the roots of a tree that is being rebuilt with those of checkpoints."""
+
+    def __init__(self, checkpoints: tuple[Checkpoint, ...], whose: str) -> None:
+        self._left = list(checkpoints)
+        self._whose = whose
+        self._good = 0
+        self.sizes = frozenset(one.size for one in checkpoints)
+        self.next_size = self._left[0].size if self._left else -1
+
+    def pass_by(self, size: int, root: bytes, report: Report) -> None:
+        """Takes the root of the rebuilt tree at `size`, which is `next_size`."""
+        checkpoint = self._left.pop(0)
+        self.next_size = self._left[0].size if self._left else -1
+        if checkpoint.root == root:
+            self._good = size
+        else:
+            report.found(None, f"the entries {self._good + 1} to {size} are not those of {self._whose} at {size}")
+            self._left, self.next_size = [], -1
+
+    @property
+    def left(self) -> list[Checkpoint]:
+        """Those that were not passed by."""
+        return self._left
+
+
+def read_keys(text: str) -> list[Verifier]:
+    """The verifier keys in `text`: a key itself, or the name of a file with one a line.  Raises `Unproven`."""
+    lines = [text]
+    if text.count("+") < 2 or Path(text).is_file():
+        try:
+            lines = Path(text).read_text(encoding="utf-8").split("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Unproven(f"{text}: no verifier key, and no file with one ({error})") from error
+    return [Verifier.parse(line) for line in lines if line.strip()]

@@ -1,0 +1,142 @@
+"""Verifying a log through its tiles, wherever they come from: a live service or a database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+from dms_tags.audit import merkle
+from dms_tags.audit.checkpoint import Checkpoint
+from dms_tags.audit.merkle import HASH_SIZE, RangeProof
+from dms_tags.audit.tiles import WIDTH, TileTree, width_at
+from dms_tags.audit.verify.examiner import Broken, Examiner
+from dms_tags.audit.verify.report import Kept, KeptRoots, Progress, Report
+from dms_tags.errors import Unproven
+
+ALTERED: Final = "is not the entry that was signed: its hash is another"
+
+
+class Source(Protocol):
+    """Where a log is read from.  What cannot be read raises something other than `Unproven`."""
+
+    first: int
+    """The first position that there is; what lies before was archived."""
+
+    head: int
+    """The last position that is to be looked at, covered by the checkpoint or not."""
+
+    def leaves(self, begin: int, end: int) -> Sequence[bytes]:
+        """The canonical entries at the positions `begin + 1 … end`; fewer where there are fewer."""
+
+    def tile(self, level: int, number: int, width: int) -> bytes:
+        """The first `width` hashes of a tile; fewer where there are fewer."""
+
+
+class LogVerification:
+    """Rebuilds the tree of `checkpoint` from the entries, and compares."""
+
+    def __init__(self, source: Source, checkpoint: Checkpoint, kept: Kept, line: Iterable[Checkpoint] = ()) -> None:
+        self._source = source
+        self._checkpoint = checkpoint
+        self._begin = source.first - 1
+        self._roots = [
+            KeptRoots(tuple(one for one in kept.checkpoints if self._begin <= one.size), "the checkpoint kept outside"),
+            KeptRoots(tuple(one for one in line if self._begin <= one.size <= checkpoint.size), "the checkpoint of the service"),
+        ]
+        self._sizes = {checkpoint.size}.union(*(roots.sizes for roots in self._roots))
+        self._root: bytes | None = None
+        self._differs: int | None = None
+        self.report = Report(first=source.first, checkpoint=checkpoint)
+        for one in kept.checkpoints:
+            if one.size < self._begin and self._tree().root(one.size) != one.root:
+                self.report.found(None, f"the archived entries up to {one.size} are not those of the checkpoint kept outside")
+
+    def run(self, progress: Progress) -> Report:
+        """Looks at everything, to the end or to the first break, and tells what was found."""
+        report, size, begin = self.report, self._checkpoint.size, self._begin
+        if begin > size:
+            report.unknown.append(f"the checkpoint at {size} covers nothing of what is left: the trail begins at {begin + 1}")
+            return report
+        try:
+            left = self._tree().nodes(merkle.covering(0, begin))
+        except Unproven as error:
+            report.found(None, str(error))
+            return report
+        rebuilt = RangeProof(begin, left)
+        examiner = Examiner(begin)
+        total = max(self._source.head, size)
+        self._compare_roots(begin, rebuilt)
+        for tile_begin in range(begin // WIDTH * WIDTH, total, WIDTH):
+            low, high = max(begin, tile_begin), min(tile_begin + WIDTH, total)
+            try:
+                self._take(self._source.leaves(low, high), tile_begin, examiner, rebuilt)
+            except Broken as error:
+                report.found(examiner.position + 1, str(error))
+            else:
+                if examiner.position < high:
+                    report.found(examiner.position + 1, "is missing: the trail ends before")
+            report.last = examiner.position
+            report.entries = examiner.position - begin
+            progress(report.entries, total - begin)
+            if examiner.position < high:
+                break
+        if examiner.fault is not None:
+            report.found(*examiner.fault)
+        self._judge()
+        self._outside()
+        return report
+
+    def _take(self, leaves: Sequence[bytes], tile_begin: int, examiner: Examiner, rebuilt: RangeProof) -> None:
+        size = self._checkpoint.size
+        width = width_at(size, 0, tile_begin // WIDTH)
+        hashes = self._source.tile(0, tile_begin // WIDTH, width) if width else b""
+        for leaf in leaves:
+            examiner.take(leaf)
+            position = examiner.position
+            digest = merkle.leaf_hash(leaf)
+            rebuilt.append(digest)
+            if self._differs is None and position <= size:
+                at = (position - 1 - tile_begin) * HASH_SIZE
+                if digest != hashes[at : at + HASH_SIZE]:
+                    self._differs = position
+            if position in self._sizes:
+                self._compare_roots(position, rebuilt)
+
+    def _compare_roots(self, size: int, rebuilt: RangeProof) -> None:
+        if size in self._sizes:
+            root = rebuilt.root_so_far()
+            if size == self._checkpoint.size:
+                self._root = root
+            for roots in self._roots:
+                if roots.next_size == size:
+                    roots.pass_by(size, root, self.report)
+
+    def _judge(self) -> None:
+        report, size, differs = self.report, self._checkpoint.size, self._differs
+        if self._root == self._checkpoint.root:
+            if differs is not None:
+                report.found(
+                    None, f"the log's hash of position {differs} was altered; the entry itself is the one that was signed"
+                )
+            if report.last > size:
+                report.remarks.append(f"{report.last - size} entries after position {size} are not covered by a checkpoint yet")
+        elif differs is not None:
+            report.found(differs, ALTERED)
+        elif self._root is not None:
+            report.found(None, f"the entries do not give the root of the checkpoint at {size}")
+
+    def _outside(self) -> None:
+        for checkpoint in self._roots[0].left:
+            if self.report.last < checkpoint.size:
+                self.report.found(
+                    self.report.last + 1,
+                    f"is missing: the checkpoint kept outside covers {checkpoint.size} entries, the trail ends before",
+                )
+
+    def _tree(self) -> TileTree:
+        size = self._checkpoint.size
+        return TileTree(
+            lambda wanted: {
+                (level, number): self._source.tile(level, number, width_at(size, level, number)) for level, number in wanted
+            }
+        )
