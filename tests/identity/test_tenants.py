@@ -103,6 +103,10 @@ STEPS: Final = st.one_of(
     sends("PUT", "/api/dms/tag-definitions/ocr", DEFINITIONS),
     sends("DELETE", "/api/dms/tag-definitions/ocr", st.none()),
     sends("POST", "/tags", st.just({"key": "region", "color": "#112233", "mandatory_on": ["site"]})),
+    sends(
+        "PUT", "/tags/{tagId}/values/o1", st.sampled_from([{"correlation_type": "site", "value": value} for value in ("A", "b")])
+    ),
+    sends("DELETE", "/tags/{tagId}", st.none()),
 )
 
 
