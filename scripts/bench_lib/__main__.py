@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from bench_lib import main_rows, peers_venv
+from bench_lib import apis_rows, audit_rows, identity_rows, main_rows, peers_venv, trail_rows, workflow_rows
 from bench_lib.load import require_wrk
 from bench_lib.mongo import running_mongod
 from bench_lib.report import Report, machine
@@ -14,6 +14,11 @@ from bench_lib.run import Run
 
 GROUPS = {
     "main": main_rows.measure,
+    "trail": trail_rows.measure,
+    "identity": identity_rows.measure,
+    "audit": audit_rows.measure,
+    "apis": apis_rows.measure,
+    "workflow": workflow_rows.measure,
 }
 
 

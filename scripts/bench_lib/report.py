@@ -68,13 +68,15 @@ class Report:
 
     def text(self, *, markdown: bool) -> str:
         """The tables: rows, figures, targets."""
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (row, f"{self.rate(row):,.0f}", f"{statistics.median(s.p50 for s in samples):.1f}", f"{self.p99(row):.1f}")
             for row, samples in self.samples.items()
         ]
-        figures = [(name, f"{self.figure(name):,.2f}") for name in self.figures]
-        targets = [(t.text, f"{t.value(self):.2f}{t.unit}", t.verdict(t.value(self))) for t in self.targets]
-        tables = [
+        figures: list[tuple[str, ...]] = [(name, f"{self.figure(name):,.2f}") for name in self.figures]
+        targets: list[tuple[str, ...]] = [
+            (t.text, f"{t.value(self):.2f}{t.unit}", t.verdict(t.value(self))) for t in self.targets
+        ]
+        tables: list[tuple[tuple[str, ...], list[tuple[str, ...]]]] = [
             (("what", "requests/s", "p50 ms", "p99 ms"), rows),
             (("figure", "median"), figures),
             (("to reach", "measured", ""), targets),

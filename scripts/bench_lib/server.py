@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -45,11 +46,16 @@ def running(
     address = f"http://127.0.0.1:{port}"
     paths = {"PYTHONPATH": str(SCRIPTS)} if python_path else {}
     started = time.monotonic()
+    said = tempfile.TemporaryFile()  # noqa: SIM115 - closed below, with the server
     process = subprocess.Popen(
-        command, env={**_clean(os.environ), **environment, **paths}, stdout=subprocess.DEVNULL, start_new_session=True
+        command, env={**_clean(os.environ), **environment, **paths}, stdout=said, stderr=said, start_new_session=True
     )
     try:
-        _wait_until_ready(process, address + ready, started + READY_SECONDS)
+        try:
+            _wait_until_ready(process, address + ready, started + READY_SECONDS)
+        except TimeoutError as error:
+            said.seek(0)
+            raise SystemExit(f"bench: {error}\n{said.read().decode(errors='replace')[-2000:]}") from error
         yield Server(address, process.pid, time.monotonic() - started)
     finally:
         family = _family(process.pid)
@@ -60,6 +66,7 @@ def running(
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.wait()
+        said.close()
 
 
 def gunicorn(python: Path, module: str, port: int) -> list[str]:
@@ -108,9 +115,9 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, deadline: floa
                 return
         except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
             if process.poll() is not None:
-                raise SystemExit(f"bench: {process.args!r} ended with {process.returncode} before it was ready") from error
+                raise TimeoutError(f"{process.args!r} ended with {process.returncode} before it was ready") from error
             if time.monotonic() > deadline:
-                raise SystemExit(f"bench: {url} was not ready within {READY_SECONDS} s: {error}") from error
+                raise TimeoutError(f"{url} was not ready within {READY_SECONDS} s: {error}") from error
             time.sleep(0.02)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response
+from flask import Flask, Response, abort
 from pymongo import ReturnDocument
 
 from bench_lib.peers.bare import change, client, ready, row
@@ -18,4 +18,6 @@ def update(object_id: str, name: str, state: int) -> Response:
     document = client()["bench_bare"]["tags"].find_one_and_update(
         {"_id": object_id, "tags.name": name}, {"$set": members}, return_document=ReturnDocument.AFTER
     )
+    if document is None:
+        abort(404)
     return row(next(tag for tag in document["tags"] if tag["name"] == name))

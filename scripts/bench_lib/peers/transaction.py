@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Response, abort
 from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 
@@ -25,6 +25,8 @@ def update(object_id: str, name: str, state: int) -> Response:
         before = database["tags"].find_one_and_update(
             {"_id": object_id, "tags.name": name}, {"$set": members}, return_document=ReturnDocument.BEFORE, session=session
         )
+        if before is None:
+            abort(404)
         old = next(tag for tag in before["tags"] if tag["name"] == name)
         entry = {"objectId": object_id, "name": name, "previousState": old["state"], "createdBy": "anonymous", **changed}
         database["audit"].insert_one(entry, session=session)

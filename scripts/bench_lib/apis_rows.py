@@ -1,0 +1,64 @@
+"""Rows `apis`: an update through each of the three APIs, on one service, with the identity that each asks for."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+
+from bench_lib import load
+from bench_lib.identity_rows import as_bearer
+from bench_lib.load import OBJECTS, Request
+from bench_lib.report import Target
+from bench_lib.run import Run, add_tags
+
+DATABASE = "bench_apis"
+DMS, METADATA, CHAINS = "DMS: update a tag", "metadata API: PUT a value", "chain tags API: alter-tag"
+
+
+def measure(run: Run) -> None:
+    """Each round loads the three APIs of the same service, one after the other."""
+    run.prepared(DATABASE)
+    token = run.command(DATABASE, "token", "create", "--name", "bench", "--allow", "read,write,admin")[-1]
+    bearer = {"Authorization": f"Bearer {token}"}
+    contact = ("--name", "Bench", "--email", "bench@example.org", "--phone", "+31200000000")
+    run.command(DATABASE, "chain", "add", "--id", "1", *contact)
+    key = run.command(DATABASE, "session", "create", "--user", "7", "--chain", "1:read,write,delete")[-1]
+    session = {"X-Spaaza-Session-User-Id": "7", "X-Spaaza-Session-Key": key}
+    with run.service(DATABASE, auth="tokens") as service:
+        add_tags(service, bearer)
+        put = _put_value(service.address, bearer)
+        alter = _alter_tag(service.address, session)
+    for _ in range(run.rounds):
+        with run.service(DATABASE, auth="tokens") as service:
+            run.measure(DMS, service, as_bearer(load.UPDATE_TAG, token))
+            run.measure(METADATA, service, put)
+            run.measure(CHAINS, service, alter)
+    run.report.targets += [
+        Target("PUT value, by the DMS update", lambda report: report.ratio(METADATA, DMS), least=0.8, unit=" x"),
+        Target("alter-tag, by the DMS update", lambda report: report.ratio(CHAINS, DMS), least=0.8, unit=" x"),
+    ]
+
+
+def _put_value(address: str, bearer: dict[str, str]) -> Request:
+    """Makes a definition; values of it are then put on as many sites as there are objects."""
+    made = httpx.post(f"{address}/tags", headers=bearer, json={"key": "city", "color": "#336699", "mandatory_on": []})
+    made.raise_for_status()
+    path = f'"/tags/{made.json()["id"]}/values/site" .. math.random(1, {OBJECTS})'
+    body = """'{"correlation_type":"site","value":"value ' .. math.random(1, 500) .. '"}'"""
+    return Request("PUT", path, {**bearer, "Content-Type": "application/json"}, body)
+
+
+def _alter_tag(address: str, session: dict[str, str]) -> Request:
+    """Adds as many chain tags as there are objects, whose values are then altered."""
+    with httpx.Client(base_url=address, headers=session, timeout=30) as client, ThreadPoolExecutor(8) as pool:
+
+        def add(number: int) -> int:
+            body = {"chain_id": 1, "value": f"value {number}", "model_class": "bench"}
+            answer = client.post("/auth/add-tag", json=body)
+            answer.raise_for_status()
+            return int(answer.json()["results"][0]["id"] if "results" in answer.json() else answer.json()["result"]["id"])
+
+        ids = sorted(pool.map(add, range(OBJECTS)))
+    body = f"""'{{"id":' .. math.random({ids[0]}, {ids[-1]}) .. ',"value":"value ' .. math.random(1, 9999) .. '"}}'"""
+    return Request("POST", '"/auth/alter-tag"', {**session, "Content-Type": "application/json"}, body)
