@@ -1,4 +1,4 @@
-"""The tokens that are in force, as one process knows them: no call waits for MongoDB to have its token checked.
+"""The tokens (or the sessions) that are in force, as one process knows them: no call waits for MongoDB to have its token checked.
 
 The whole list is read again by whichever call first finds it older than `FRESH`, beside that call; one older than
 `STALE` answers nobody until it was read.  So a revoked token is refused everywhere within `STALE` seconds of its
@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from time import monotonic
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 from dms_tags.errors import StoreUnavailable
 from dms_tags.identity.background import Allowance, Background, in_thread
-from dms_tags.identity.store import TokenStore
 from dms_tags.identity.tokens import Token
 from dms_tags.tags.model import now
 
@@ -32,22 +32,45 @@ LOOKUP_SECONDS: Final = 0.2
 REMEMBERED: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
+class Credential(Protocol):
+    """What is found by its id."""
+
+    @property
+    def id(self) -> str:
+        """64 random bits in hexadecimal."""
+
+
+T = TypeVar("T", bound=Credential)
+
+
+class Source(Protocol[T]):
+    """Where they are kept; see `TokenStore`."""
+
+    def in_force(self) -> list[T]: ...
+
+    def knows(self, token_id: str, /) -> bool: ...
+
+    def used(self, token_ids: Iterable[str], at: datetime, /) -> None: ...
+
+    def key(self) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class _View(Generic[T]):
     """The list as it was read; `at` is when the reading began, by the process's own clock."""
 
-    tokens: dict[str, Token]
+    tokens: dict[str, T]
     at: float
 
 
-class TokenDirectory:
-    """Finds tokens by id."""
+class Directory(Generic[T]):
+    """Finds tokens, or whatever is found and ended like them, by id."""
 
-    def __init__(self, store: TokenStore, *, clock: Callable[[], float] = monotonic, background: Background = in_thread) -> None:
+    def __init__(self, store: Source[T], *, clock: Callable[[], float] = monotonic, background: Background = in_thread) -> None:
         self._store = store
         self._clock = clock
         self._background = background
-        self._view = _View({}, float("-inf"))
+        self._view: _View[T] = _View({}, float("-inf"))
         self._retry_at = 0.0
         self._failed_at = float("-inf")
         self._reading = threading.Lock()
@@ -63,7 +86,7 @@ class TokenDirectory:
             self._hash_key = self._store.key()
         return self._hash_key
 
-    def find(self, token_id: str) -> Token | None:
+    def find(self, token_id: str) -> T | None:
         """The token of that id, if one is in force.  Raises `StoreUnavailable` where the list is stale and cannot be read."""
         view = self._view
         age = self._clock() - view.at
@@ -85,7 +108,7 @@ class TokenDirectory:
         self._noted[token_id] = at
         self._background(lambda: self._write_use(token_id))
 
-    def _look_up(self, token_id: str) -> Token | None:
+    def _look_up(self, token_id: str) -> T | None:
         if self._store.knows(token_id):
             # Made since the list was read; what it says must come from the list all the same, where revoking shows
             found = self._read_now(0.0).tokens.get(token_id)
@@ -96,7 +119,7 @@ class TokenDirectory:
         self._strangers.add(token_id)
         return None
 
-    def _read_now(self, older_than: float) -> _View:
+    def _read_now(self, older_than: float) -> _View[T]:
         """The list, read unless another call has just done so: then not older than `older_than` seconds, or begun since.
 
         A call that waited for one whose reading failed fails with it: one after the other would each wait for MongoDB in vain.
@@ -128,3 +151,6 @@ class TokenDirectory:
             self._store.used([token_id], now())
         except StoreUnavailable:
             self._noted.pop(token_id, None)
+
+
+TokenDirectory = Directory[Token]

@@ -25,7 +25,7 @@ MARK: Final = "dmst_"
 SECRET_BYTES: Final = 32
 DIGEST: Final = "sha256"
 
-_spelling = re.compile(rf"{MARK}([0-9a-f]{{16}})_([0-9a-f]{{{2 * SECRET_BYTES}}})").fullmatch
+_spelling = re.compile(rf"([0-9a-f]{{16}})_([0-9a-f]{{{2 * SECRET_BYTES}}})").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Presented:
 
     id: str
     secret: str
+    mark: str = MARK
 
     def __repr__(self) -> str:
         return f"Presented(id={self.id!r})"
@@ -41,7 +42,7 @@ class Presented:
     @property
     def text(self) -> str:
         """The token as it is handed out, once."""
-        return f"{MARK}{self.id}_{self.secret}"
+        return f"{self.mark}{self.id}_{self.secret}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +55,15 @@ class Token:
     expires: datetime | None
 
 
-def mint() -> Presented:
-    """A new token."""
-    return Presented(secrets.token_hex(8), secrets.token_hex(SECRET_BYTES))
+def mint(mark: str = MARK) -> Presented:
+    """A new token, spelt with `mark` in front."""
+    return Presented(secrets.token_hex(8), secrets.token_hex(SECRET_BYTES), mark)
 
 
-def parse(text: str) -> Presented | None:
-    """The token that `text` spells; None: it spells none."""
-    found = _spelling(text)
-    return Presented(found[1], found[2]) if found else None
+def parse(text: str, mark: str = MARK) -> Presented | None:
+    """The token that `text` spells; None: it spells none with `mark` in front."""
+    found = _spelling(text.removeprefix(mark)) if text.startswith(mark) else None
+    return Presented(found[1], found[2], mark) if found else None
 
 
 def new_key() -> bytes:
