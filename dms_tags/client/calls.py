@@ -129,7 +129,7 @@ def search(statement: str, *, skip: int = 0, limit: int = 50) -> Call[SearchPage
     def parse(reply: Reply) -> SearchPage:
         page = reply.document()
         objects = tuple(object_from(each["properties"]) for each in page["objects"])
-        return SearchPage(objects, page["totalNumItems"], page["hasMoreItems"])
+        return SearchPage(objects, page["totalNumItems"], page["hasMoreItems"], page.get("totalNumItemsIsLowerBound", False))
 
     return Call("POST", f"{API}/objects/search", parse, json=_statement(statement, skipCount=skip, maxItems=limit))
 
@@ -140,8 +140,7 @@ def take(
     """Sets the tag to `state` on the first object, or up to `limit` of them (100 at most), that the statement finds.
 
     Two callers never get the same one.  None where nothing matches.  With a lease the tag goes back by itself to the state
-    it had unless it is changed or extended within `lease_seconds`; so a claim whose answer was lost is only late.  With
-    `lease_seconds=None` such an object stays taken by nobody.
+    it had unless it is changed or extended within `lease_seconds`; with None it stays taken.
     """
     wanted = {"limit": str(limit)}
     if lease_seconds is not None:
@@ -365,5 +364,5 @@ def _definition(document: Mapping[str, Any], name: str | None = None) -> Definit
         states={int(state): label for state, label in document["states"].items()},
         transitions=None if transitions is None else {int(state): tuple(steps) for state, steps in transitions.items()},
         initial=None if initial is None else tuple(initial),
-        enforce=document.get("enforce", False),
+        enforce=document.get("enforce", True),
     )

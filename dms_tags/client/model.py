@@ -59,11 +59,12 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
-    """Part of what a statement finds; `total` is the number of all matches, or as far as the service counts."""
+    """Part of what a statement finds; `total` is the number of all matches, or with `at_least` as far as was counted."""
 
     objects: tuple[ObjectTags, ...]
     total: int
     more: bool
+    at_least: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,4 +173,4 @@ class Definition:
     states: Mapping[int, str]
     transitions: Mapping[int, tuple[int, ...]] | None = None
     initial: tuple[int, ...] | None = None
-    enforce: bool = False
+    enforce: bool = True

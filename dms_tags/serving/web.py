@@ -70,7 +70,16 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn is not typed
 
     def load(self) -> Application:
         """The application of one process."""
-        return self._factory(self.settings)
+        self._application = self._factory(self.settings)
+        return self._application
+
+    def end_streams(self) -> None:
+        """Ends the answers that would otherwise go on for as long as their clients listen."""
+        from dms_tags.app import EXTENSION
+
+        services = getattr(self._application, "extensions", {}).get(EXTENSION)
+        if services is not None:
+            services.feed.close()
 
 
 class AccessLog(Logger):  # type: ignore[misc] # gunicorn is not typed

@@ -67,6 +67,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn is not typed
             gevent.sleep(POLL_SECONDS)
         for server in servers:
             server.close()
+        self.app.end_streams()
         for client in self._idle:
             # What has arrived already is still read, and answered; then the connection reads as ended.
             _shut(client, socket.SHUT_RD)
