@@ -93,8 +93,11 @@ class Guard:
         authorization = call.environ.get("HTTP_AUTHORIZATION")
         if self._open or (authorization is not None and authorization[:6].lower() == "basic "):
             self._refuse_other_sites(call)
-        identity = self._authenticator.identify(authorization, call.headers.get(TENANT_HEADER))
+        tenant = call.headers.get(TENANT_HEADER)
+        identity = self._authenticator.identify(authorization, tenant)
         self.count(identity)
+        if tenant is not None and tenant != identity.tenant:
+            raise Forbidden(f"{TENANT_HEADER} names another tenant than the caller's own")
         return identity
 
     def confirm(self, authorization: str | None, tenant_header: str | None) -> Identity:

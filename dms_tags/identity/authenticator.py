@@ -7,7 +7,7 @@ import binascii
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from dms_tags.errors import Forbidden, InvalidParameter, Unauthenticated
+from dms_tags.errors import InvalidParameter, Unauthenticated
 from dms_tags.identity import names, tokens
 from dms_tags.identity.directory import TokenDirectory
 from dms_tags.identity.jwt import JwtVerifier
@@ -33,9 +33,9 @@ class Authenticator(Protocol):
     """Tells who calls."""
 
     def identify(self, authorization: str | None, tenant_header: str | None = None) -> Identity:
-        """Whom the headers `Authorization` and `X-ID-TENANT-NAME` stand for.
+        """Whom the header `Authorization` stands for, or, where anyone is believed, `X-ID-TENANT-NAME`.
 
-        Raises `Unauthenticated`; `Forbidden` for another tenant than the caller's own; `StoreUnavailable`.
+        Raises `Unauthenticated`, `InvalidParameter` or `StoreUnavailable`.
         """
 
 
@@ -45,7 +45,7 @@ class Anonymous:
     def __init__(self) -> None:
         self._default = self._of(names.DEFAULT_TENANT)
 
-    def identify(self, authorization: str | None, tenant_header: str | None = None) -> Identity:  # noqa: ARG002 - as the others do
+    def identify(self, authorization: str | None, tenant_header: str | None = None) -> Identity:  # noqa: ARG002 - as the other does
         """All permissions in the tenant that the header names.  Raises `InvalidParameter` for one that is no tenant's name."""
         return self._default if tenant_header is None else self._of(names.tenant(tenant_header))
 
@@ -61,8 +61,8 @@ class Verifying:
         self._directory = directory
         self._jwts = jwts
 
-    def identify(self, authorization: str | None, tenant_header: str | None = None) -> Identity:
-        """See `Authenticator.identify`."""
+    def identify(self, authorization: str | None, tenant_header: str | None = None) -> Identity:  # noqa: ARG002 - as the other does
+        """Whom the credentials stand for; their tenant is their own, whatever a header says."""
         if authorization is None:
             raise Unauthenticated("this needs an identity: send the header Authorization: Bearer <token>")
         if len(authorization) > LONGEST:
@@ -70,14 +70,10 @@ class Verifying:
         scheme, _, credentials = authorization.partition(" ")
         credentials = credentials.strip(" ")
         if scheme.lower() == "bearer":
-            identity = self._bearer(credentials)
-        elif scheme.lower() == "basic":
-            identity = self._basic(credentials)
-        else:
-            raise Unauthenticated("the header Authorization is Bearer <token> or Basic <token name>:<token>, in base64")
-        if tenant_header is not None and tenant_header != identity.tenant:
-            raise Forbidden(f"{names.TENANT_HEADER} names another tenant than the caller's own")
-        return identity
+            return self._bearer(credentials)
+        if scheme.lower() == "basic":
+            return self._basic(credentials)
+        raise Unauthenticated("the header Authorization is Bearer <token> or Basic <token name>:<token>, in base64")
 
     def _bearer(self, text: str) -> Identity:
         if self._jwts is not None and not text.startswith(tokens.MARK):

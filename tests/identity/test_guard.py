@@ -162,9 +162,10 @@ def test_own_origin(open_: FlaskClient, memory: Database) -> None:
     assert 200 == known.get(TAGS, headers={"Origin": "https://tags.example"}).status_code
 
 
-def test_other_tenant(guarded: FlaskClient, secret: str) -> None:
-    """A token does not open another tenant, whatever the header says."""
+def test_other_tenant(guarded: FlaskClient, secret: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A token does not open another tenant, whatever the header says, and the log names who tried."""
     assert 403 == guarded.get(TAGS, headers={"Authorization": f"Bearer {secret}", "X-ID-TENANT-NAME": "acme"}).status_code
+    assert ["ocr-worker"] == [refusal["actor"] for refusal in refusals(caplog)]
 
 
 def test_public_routes(guarded: FlaskClient, open_: FlaskClient) -> None:

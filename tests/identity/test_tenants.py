@@ -180,7 +180,7 @@ class Spelling:
         return text
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEPS, min_size=8, max_size=30))
 def test_neither_notices_the_other(steps: list[Step]) -> None:
     """Each tenant is answered, call by call, what it is answered when it is alone."""
