@@ -115,7 +115,7 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
 )
 def test_what_cannot_start_says_why_in_one_line(tmp_path: Path, setting: str, value: str, says: str) -> None:
     """A setting that cannot be served ends the start with one line that names it, and never with memory instead."""
-    with service(tmp_path, ready=False, **{"DMS_TAGS_AUTH": "none", setting: value}) as running:
+    with service(tmp_path, {"DMS_TAGS_AUTH": "none", setting: value}, ready=False) as running:
         assert CANNOT_START == running.process.wait(30)
         (line,) = lines(running)
 
