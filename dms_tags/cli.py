@@ -20,6 +20,8 @@ COMMANDS: Final = {
     "serve": ("dms_tags.serving.command", "run the service"),
     "token": ("dms_tags.identity.commands", "create, list and revoke API tokens"),
     "tag": ("dms_tags.client.commands", "read, set, claim and watch tags, as a client of a running service"),
+    "chain": ("dms_tags.chains.commands", "keep the chains of the chain tags API"),
+    "session": ("dms_tags.chains.session_commands", "create, list and revoke sessions of the chain tags API"),
     "settings": ("dms_tags.serving.settings_command", "list every setting, its default and meaning"),
 }
 

@@ -15,11 +15,12 @@ from time import monotonic, sleep
 from typing import Any, Final
 
 from dms_tags.database import Database
-from dms_tags.errors import DefinitionNotFound, InUse, RevisionMismatch, StoreUnavailable, TagNotFound
+from dms_tags.errors import DefinitionNotFound, InUse, RevisionMismatch, TagNotFound
 from dms_tags.metadata.model import Definition, Draft, new_tag_id
 from dms_tags.metadata.store import LABEL, LabelReader
 from dms_tags.tags.model import Actor, Change, Changed, Conditions, Kind, Resource, Tag, Terms, Verb
 from dms_tags.tags.registry import Registry
+from dms_tags.tags.revise import revise
 from dms_tags.tags.store import TagStore
 
 HOLD_SECONDS: Final = 0.25
@@ -31,7 +32,6 @@ WAIT_SECONDS: Final = 0.5
 KEYS_LAST: Final = timedelta(hours=24)
 """An idempotency key of a call that makes something with a new id stands for it for so long."""
 
-PATIENCE: Final = 4.0
 SWEEP: Final = 500
 HELD: Final = 10_000
 
@@ -128,23 +128,11 @@ class Definitions:
         return removed
 
     def _replace(self, tenant: str, tag_id: str, state_of: Callable[[Tag], dict[str, Any]], terms: Terms) -> Changed:
-        """Replaces the state that the definition has by one made of it; tried again when another writer comes between."""
-        give_up = monotonic() + PATIENCE
-        while monotonic() < give_up:
-            tag = self._tag(tenant, tag_id)
-            if tag is None:
-                raise DefinitionNotFound(f"there is no definition {tag_id!r}")
-            state = state_of(tag)
-            asked = terms.conditions.etags
-            read = replace(terms.conditions, etags=(tag.etag,) if asked is None or tag.etag in asked else asked)
-            try:
-                return self._store.change(self._change(tenant, tag_id, Verb.UPDATE, replace(terms, conditions=read), state))
-            except RevisionMismatch:
-                if asked is not None:
-                    raise
-            except TagNotFound as error:
-                raise DefinitionNotFound(f"there is no definition {tag_id!r}") from error
-        raise StoreUnavailable(f"too many writers on the definition {tag_id!r} at once; nothing was changed")
+        """Replaces the state that the definition has by one made of it.  Raises `DefinitionNotFound`."""
+        try:
+            return revise(self._store, self._change(tenant, tag_id, Verb.UPDATE, terms, None), state_of)
+        except TagNotFound as error:
+            raise DefinitionNotFound(f"there is no definition {tag_id!r}") from error
 
     def _remove(self, tenant: str, tag_id: str, terms: Terms) -> Changed:
         try:

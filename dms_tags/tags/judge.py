@@ -32,6 +32,8 @@ def absent(change: Change) -> None:
         raise RevisionMismatch(f"{change.resource.name} has no tag {change.name!r} that If-Match could name; nothing was changed")
     if change.verb is Verb.SET and change.conditions.state is not None:
         raise StateMismatch(f"{change.resource.name} has no tag {change.name!r} that could be in that state; nothing was changed")
+    if change.verb is Verb.SET and not change.conditions.initial:
+        raise TransitionNotAllowed(f"the definition of {change.name!r} does not let a tag begin in {change.state}")
     if change.verb in (Verb.UPDATE, Verb.DELETE):
         raise TagNotFound(f"{change.resource.name} has no tag {change.name!r}; POST without overwrite=true adds one")
 
@@ -74,6 +76,8 @@ def conditions(change: Change, tag: Tag | None) -> Change:
         raise RevisionMismatch(
             f"the tag {tag.name!r} was changed since: If-Match does not name its ETag; nothing was changed", tag
         )
+    if any(tag.state.get(member) != value for member, value in wanted.having):
+        raise StateMismatch(f"the tag {tag.name!r} is in a state that does not allow it; nothing was changed", tag)
     if wanted.state is not None and tag.state != wanted.state:
         raise StateMismatch(f"the tag {tag.name!r} is in state {tag.state}, not {wanted.state}; nothing was changed", tag)
     if change.verb in (Verb.UPDATE, Verb.SET) and tag.state in wanted.forbidden_from:

@@ -129,14 +129,19 @@ class Tag:
 class Conditions:
     """What must hold, all of it, in the very write that makes the change; None: not a condition.
 
+    `having` are members that a state which is a small document must have, with their values.
+
     `trace_id` is compared without regard to zero padding on the left.  `etags` holds one or more of `If-Match`.
-    `from_states` is the rule of an enforced definition: `forbidden_from` are the states that may not be left for the new one.
+    The rule of an enforced definition: `forbidden_from` are the states that may not be left for the new one, `initial`
+    whether a tag may begin in it.
     """
 
     trace_id: str | None = None
     etags: tuple[str, ...] | None = None
     state: State | None = None
     forbidden_from: tuple[int, ...] = ()
+    initial: bool = True
+    having: tuple[tuple[str, Any], ...] = ()
 
 
 UNCONDITIONAL: Final = Conditions()

@@ -34,6 +34,15 @@ class Write:
     change_id: str
     trace_id: str
 
+    def outcome(self, change: Change, before: Tag | None) -> Changed:
+        """What comes of the change if the write is made, on a tag that was as `before`."""
+        at = self.update["$set"]["lastAt"]
+        if self.verb is Verb.DELETE:
+            return Changed(None, self.trace_id)
+        since = at if before is None else before.since
+        tag = Tag(change.name, change.state, self.trace_id, at, self.change_id, since)
+        return Changed(tag, self.trace_id, added=before is None)
+
 
 def compose(change: Change, verb: Verb, at: datetime, lease: Lease | None = None) -> Write:
     """The write that makes the change, as an add, an update or a removal, to a resource that has a document.
@@ -172,6 +181,7 @@ def _condition(change: Change, lease: Lease | None) -> Document:
         wanted["traceid"] = conditions.trace_id
     if conditions.etags is not None:
         wanted["etag"] = conditions.etags[0] if len(conditions.etags) == 1 else {"$in": list(conditions.etags)}
+    wanted |= {f"state.{member}": value for member, value in conditions.having}
     if conditions.state is not None or conditions.forbidden_from:
         wanted["state"] = {}
         if conditions.state is not None:

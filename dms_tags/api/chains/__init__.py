@@ -1,0 +1,1 @@
+"""The chain tags API: tags of chains, for administrators with a session."""
