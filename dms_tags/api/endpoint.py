@@ -33,11 +33,12 @@ PUBLIC: Final = frozenset[Permission]()
 
 @dataclass(frozen=True, slots=True)
 class PathParameter:
-    """A part of a path: how it is read, and how OpenAPI describes it."""
+    """A part of a path: how it is read, and how OpenAPI describes it; one that `spans` may contain slashes."""
 
     parse: Callable[[str], Any]
     schema: Mapping[str, Any]
     example: Any = None
+    spans: bool = False
 
 
 PATH_PARAMETERS: Final[dict[str, PathParameter]] = {
@@ -196,12 +197,21 @@ class Api:
             if not isinstance(route.permissions, frozenset):
                 raise CannotStart(f"{route.method} {route.full_path} declares no permission")
             app.add_url_rule(
-                re.sub(r"{(\w+)}", r"<\1>", route.full_path),
+                _rule(route),
                 endpoint=route.endpoint,
                 view_func=_dispatch(route, services),
                 methods=[route.method],
                 provide_automatic_options=False,
             )
+
+
+def _rule(route: Route) -> str:
+    """The path as Flask is told it."""
+
+    def part(match: re.Match[str]) -> str:
+        return f"<path:{match[1]}>" if route.path_parameters[match[1]].spans else f"<{match[1]}>"
+
+    return re.sub(r"{(\w+)}", part, route.full_path)
 
 
 def _dispatch(route: Route, services: Services) -> Callable[..., Response]:

@@ -19,10 +19,10 @@ from dms_tags.audit import merkle
 from dms_tags.audit.checkpoint import Checkpoint
 from dms_tags.audit.entry import canonical, flat
 from dms_tags.audit.merkle import HASH_SIZE
-from dms_tags.audit.tiles import HEIGHT, WIDTH, Tile, TileTree
+from dms_tags.audit.tiles import HEIGHT, MAX_ENTRY, WIDTH, Tile, TileTree
 from dms_tags.audit.trail import Trail
 from dms_tags.database import Database, Document, store_errors
-from dms_tags.errors import Unproven
+from dms_tags.errors import NotFound, Unproven
 from dms_tags.tags.model import now
 
 BATCH: Final = 16 * WIDTH
@@ -87,15 +87,11 @@ class Log:
         return True
 
     def _leaves(self, tenant: str, begin: int, end: int) -> list[bytes]:
-        with store_errors():
-            entries = self.trail.entries.find(
-                {"tenant": tenant, "position": {"$gt": begin, "$lte": end}}, sort=[("position", ASCENDING)]
-            )
-            hashes = []
-            for position, entry in enumerate(entries, begin + 1):
-                if entry["position"] != position:
-                    raise Unproven(f"position {position} is missing in the trail of {tenant}")
-                hashes.append(merkle.leaf_hash(canonical(flat(entry))))
+        hashes = []
+        for position, entry in enumerate(self.trail.run(tenant, begin, end), begin + 1):
+            if entry["position"] != position:
+                raise Unproven(f"position {position} is missing in the trail of {tenant}")
+            hashes.append(merkle.leaf_hash(canonical(flat(entry))))
         if len(hashes) != end - begin:
             raise Unproven(f"position {begin + len(hashes) + 1} is missing in the trail of {tenant}")
         return hashes
@@ -180,3 +176,10 @@ def _tile_id(tenant: str, tile: Tile) -> str:
 
 def _split(hashes: bytes) -> Iterator[bytes]:
     return (hashes[at : at + HASH_SIZE] for at in range(0, len(hashes), HASH_SIZE))
+
+
+def bundle(leaves: Sequence[bytes]) -> bytes:
+    """Entries as tlog-tiles bundles them, each after its length.  Raises `NotFound` for one that is too long for it."""
+    if any(len(leaf) > MAX_ENTRY for leaf in leaves):
+        raise NotFound(f"an entry here is longer than the {MAX_ENTRY} bytes that a bundle has room for: export it instead")
+    return b"".join(len(leaf).to_bytes(2, "big") + leaf for leaf in leaves)

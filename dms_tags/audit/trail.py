@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Final
 
-from pymongo import DESCENDING
+from pymongo import ASCENDING, DESCENDING
 
 from dms_tags.audit.entry import Entry
 from dms_tags.database import Database, store_errors
@@ -68,6 +68,12 @@ class Trail:
         if archived is not None:
             return {"position": archived["cut"], "recordedAt": archived["recordedAt"]}
         return {"position": 0, "recordedAt": BEGINNING}
+
+    def run(self, tenant: str, begin: int, end: int) -> list[Entry]:
+        """The entries at the positions `begin + 1 … end`, in order; fewer where there are fewer."""
+        where = {"tenant": tenant, "position": {"$gt": begin, "$lte": end}}
+        with store_errors():
+            return list(self._entries.find(where, sort=[("position", ASCENDING)], hint="position", batch_size=end - begin + 1))
 
     def history(self, resource: Resource, size: int, page: int) -> tuple[list[Entry], bool]:
         """A page of one resource's entries, newest first, and whether there are more.

@@ -12,7 +12,7 @@ from dms_tags.audit.merkle import HASH_SIZE
 from dms_tags.audit.note import Verifier
 from dms_tags.audit.verify.report import Kept, Progress, Report
 from dms_tags.audit.verify.tree import LogVerification
-from dms_tags.database import Database, store_errors
+from dms_tags.database import Database
 from dms_tags.errors import Unproven
 
 LINE_BATCH = 10_000
@@ -72,9 +72,7 @@ class _DatabaseSource:
         self.head = log.trail.head(tenant)
 
     def leaves(self, begin: int, end: int) -> list[bytes]:
-        where = {"tenant": self._tenant, "position": {"$gt": begin, "$lte": end}}
-        with store_errors():
-            return [_leaf(entry) for entry in self._log.trail.entries.find(where, sort=[("position", 1)], batch_size=1000)]
+        return [_leaf(entry) for entry in self._log.trail.run(self._tenant, begin, end)]
 
     def tile(self, level: int, number: int, width: int) -> bytes:
         return self._log.tiles(self._tenant, [(level, number)]).get((level, number), b"")[: width * HASH_SIZE]

@@ -1,0 +1,1 @@
+"""`/api/dms/audit`: questions, exports, and the log that proves them."""
