@@ -171,7 +171,7 @@ class AsyncDmsTags:
             try:
                 async with self._http.stream(**self._connection.following(following)) as answer:
                     if answer.status_code == httpx.codes.OK:
-                        async for chunk in answer.aiter_raw():
+                        async for chunk in answer.aiter_bytes():
                             for event in following.receive(chunk):
                                 yield event
                         delay = following.lost()

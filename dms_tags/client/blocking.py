@@ -171,7 +171,7 @@ class DmsTags:
             try:
                 with self._http.stream(**self._connection.following(following)) as answer:
                     if answer.status_code == httpx.codes.OK:
-                        for chunk in answer.iter_raw():
+                        for chunk in answer.iter_bytes():
                             yield from following.receive(chunk)
                         delay = following.lost()
                     else:

@@ -7,55 +7,37 @@ as the first time and made once (the service keeps the last 32 keys of an object
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 from uuid import uuid4
 
-from dms_tags.client.model import (
-    BatchAction,
-    BatchChange,
-    Claimed,
-    Definition,
-    HistoryEntry,
-    HistoryPage,
-    Outcome,
-    SearchPage,
-    Tag,
-    TrailPage,
-)
-from dms_tags.client.wire import (
-    Call,
-    Reply,
-    bare,
-    entry_from,
-    moment,
-    object_from,
-    problem_from,
-    tag_from,
-    tags_from,
-    wire_time,
-)
+from dms_tags.client import answers
+from dms_tags.client.model import BatchAction, BatchChange, Claimed, Definition, HistoryPage, Outcome, SearchPage, Tag, TrailPage
+from dms_tags.client.wire import Call, Reply, wire_time
 
 API: Final = "/api/dms"
 
 
 def get(object_id: str, name: str) -> Call[Tag]:
     """One tag.  Raises `TagNotFound`."""
-    return Call("GET", _tag_path(object_id, name), _one_tag)
+    return Call("GET", _tag_path(object_id, name), answers.one_tag)
 
 
 def tags(object_id: str, *, at: datetime | None = None) -> Call[tuple[Tag, ...]]:
     """All tags of an object, in order of creation; with `at` as they stood at that time.  None at all is no error."""
     query = {} if at is None else {"at": wire_time(at)}
-    return Call("GET", f"{API}/objects/{_segment(object_id)}/tags", lambda reply: _tags_of(reply, None), query=query)
+    return Call("GET", f"{API}/objects/{_segment(object_id)}/tags", answers.all_tags, query=query)
 
 
 def add(object_id: str, name: str, state: int, *, trace_id: str | None = None, idempotency_key: str | None = None) -> Call[Tag]:
     """Adds a tag, owned by `trace_id` (None: a random one).  Raises `TagExists` where the object has it already."""
     return Call(
-        "POST", _state_path(object_id, name, state), _one_tag, headers=_headers(trace_id, None, idempotency_key or _new_key())
+        "POST",
+        _state_path(object_id, name, state),
+        answers.one_tag,
+        headers=_headers(trace_id, None, idempotency_key or _new_key()),
     )
 
 
@@ -81,7 +63,7 @@ def update(
     if expected_state is not None:
         query["expectedState"] = str(expected_state)
     headers = _headers(trace_id, if_match, idempotency_key or _new_key())
-    return Call("POST", _state_path(object_id, name, state), _one_tag, query=query, headers=headers)
+    return Call("POST", _state_path(object_id, name, state), answers.one_tag, query=query, headers=headers)
 
 
 def set_tag(
@@ -94,7 +76,7 @@ def set_tag(
         (outcome,) = whole.parse(reply)
         if outcome.error is not None:
             raise outcome.error
-        return _present(outcome.tag)
+        return answers.present(outcome.tag)
 
     return Call(whole.method, whole.path, parse, json=whole.json)
 
@@ -111,7 +93,7 @@ def delete(
     """Removes a tag, under the same conditions as `update`.  Raises `TagNotFound` and `LockLost`."""
     query = {"traceIdMustMatch": "true"} if trace_must_match else {}
     headers = _headers(trace_id, if_match, idempotency_key or _new_key())
-    return Call("DELETE", _tag_path(object_id, name), _nothing, query=query, headers=headers)
+    return Call("DELETE", _tag_path(object_id, name), answers.nothing, query=query, headers=headers)
 
 
 def batch(changes: Sequence[BatchChange], *, trace_id: str | None = None) -> Call[tuple[Outcome, ...]]:
@@ -120,18 +102,13 @@ def batch(changes: Sequence[BatchChange], *, trace_id: str | None = None) -> Cal
     Those of one object are made in the order given.  `trace_id` holds for the changes that name none.
     """
     body = {"changes": [_change_member(change) for change in changes]}
-    return Call("POST", f"{API}/objects/tags", _outcomes, headers=_headers(trace_id, None, None), json=body)
+    return Call("POST", f"{API}/objects/tags", answers.outcomes, headers=_headers(trace_id, None, None), json=body)
 
 
 def search(statement: str, *, skip: int = 0, limit: int = 50) -> Call[SearchPage]:
     """What a statement finds (API.md section 3): `limit` objects, 1,000 at most, after the first `skip`, 10,000 at most."""
 
-    def parse(reply: Reply) -> SearchPage:
-        page = reply.document()
-        objects = tuple(object_from(each["properties"]) for each in page["objects"])
-        return SearchPage(objects, page["totalNumItems"], page["hasMoreItems"], page.get("totalNumItemsIsLowerBound", False))
-
-    return Call("POST", f"{API}/objects/search", parse, json=_statement(statement, skipCount=skip, maxItems=limit))
+    return Call("POST", f"{API}/objects/search", answers.search_page, json=_statement(statement, skipCount=skip, maxItems=limit))
 
 
 def take(
@@ -146,34 +123,38 @@ def take(
     if lease_seconds is not None:
         wanted["leaseSeconds"] = str(lease_seconds)
 
-    def parse(reply: Reply) -> tuple[Claimed, ...]:
-        return tuple(_claimed(each["properties"], name) for each in reply.document()["objects"])
-
     path = f"{API}/objects/tags/{_segment(name)}/state/{state}"
-    return Call("POST", path, parse, query=wanted, headers=_headers(trace_id, None, _new_key()), json=_statement(query))
+    return Call(
+        "POST",
+        path,
+        lambda reply: answers.claimed(reply, name),
+        query=wanted,
+        headers=_headers(trace_id, None, _new_key()),
+        json=_statement(query),
+    )
 
 
 def extend(object_id: str, name: str, trace_id: str, seconds: int) -> Call[Tag]:
     """Extends a lease to `seconds` from now; only its holder can.  Raises `LockLost` and `NotLeased`."""
     return Call(
-        "POST", f"{_tag_path(object_id, name)}/lease", _one_tag, query={"seconds": str(seconds)}, headers=_headers(trace_id)
+        "POST",
+        f"{_tag_path(object_id, name)}/lease",
+        answers.one_tag,
+        query={"seconds": str(seconds)},
+        headers=_headers(trace_id),
     )
 
 
 def give_back(object_id: str, name: str, trace_id: str) -> Call[None]:
     """Ends a lease at once: the tag goes back to the state it had.  Raises `LockLost` and `NotLeased`."""
-    return Call("DELETE", f"{_tag_path(object_id, name)}/lease", _nothing, headers=_headers(trace_id))
+    return Call("DELETE", f"{_tag_path(object_id, name)}/lease", answers.nothing, headers=_headers(trace_id))
 
 
 def history(object_id: str, *, size: int = 50, page: int = 0) -> Call[HistoryPage]:
     """An object's history, newest first: page `page` of `size` entries, 1,000 at most."""
 
-    def parse(reply: Reply) -> HistoryPage:
-        document = reply.document()
-        return HistoryPage(tuple(_history_entry(each["properties"]) for each in document["objects"]), document["hasMoreItems"])
-
     query = {"size": str(size), "page": str(page)}
-    return Call("GET", f"{API}/objects/{_segment(object_id)}/history", parse, query=query)
+    return Call("GET", f"{API}/objects/{_segment(object_id)}/history", answers.history_page, query=query)
 
 
 def audit(
@@ -213,21 +194,19 @@ def audit(
         "limit": limit,
     }
 
-    def parse(reply: Reply) -> TrailPage:
-        page = reply.document()
-        return TrailPage(tuple(entry_from(each) for each in page["entries"]), page["next"], page["head"])
-
-    return Call("GET", f"{API}/audit", parse, query={key: str(value) for key, value in wanted.items() if value is not None})
+    return Call(
+        "GET", f"{API}/audit", answers.trail_page, query={key: str(value) for key, value in wanted.items() if value is not None}
+    )
 
 
 def definitions() -> Call[tuple[Definition, ...]]:
     """All tag definitions."""
-    return Call("GET", f"{API}/tag-definitions", lambda reply: tuple(map(_definition, reply.document()["definitions"])))
+    return Call("GET", f"{API}/tag-definitions", answers.definitions)
 
 
 def definition(name: str) -> Call[Definition]:
     """One tag definition.  Raises `NotFound`."""
-    return Call("GET", f"{API}/tag-definitions/{_segment(name)}", lambda reply: _definition(reply.document(), name))
+    return Call("GET", f"{API}/tag-definitions/{_segment(name)}", lambda reply: answers.definition(reply.document(), name))
 
 
 def define(name: str, definition: Definition) -> Call[None]:
@@ -240,12 +219,12 @@ def define(name: str, definition: Definition) -> Call[None]:
         body["transitions"] = {str(state): list(following) for state, following in definition.transitions.items()}
     if definition.initial is not None:
         body["initial"] = list(definition.initial)
-    return Call("PUT", f"{API}/tag-definitions/{_segment(name)}", _nothing, json=body)
+    return Call("PUT", f"{API}/tag-definitions/{_segment(name)}", answers.nothing, json=body)
 
 
 def undefine(name: str) -> Call[None]:
     """Removes a tag definition, for administrators.  Raises `NotFound`."""
-    return Call("DELETE", f"{API}/tag-definitions/{_segment(name)}", _nothing)
+    return Call("DELETE", f"{API}/tag-definitions/{_segment(name)}", answers.nothing)
 
 
 def in_state(name: str, state: int) -> str:
@@ -287,31 +266,6 @@ def _statement(statement: str, **paging: int) -> dict[str, Any]:
     return {"query": {"statement": statement, **paging}}
 
 
-def _nothing(reply: Reply) -> None:
-    """The answer says no more than that it is done."""
-
-
-def _present(tag: Tag | None) -> Tag:
-    if tag is None:
-        raise ValueError("no tag in the answer")
-    return tag
-
-
-def _tags_of(reply: Reply, etag: str | None) -> tuple[Tag, ...]:
-    (found,) = reply.document()["objects"]
-    return tags_from(found["properties"], etag)
-
-
-def _one_tag(reply: Reply) -> Tag:
-    (tag,) = _tags_of(reply, bare(reply.headers.get("etag")))
-    return tag
-
-
-def _claimed(properties: Mapping[str, Any], name: str) -> Claimed:
-    taken = object_from(properties)
-    return Claimed(taken.object_id, _present(taken.tag(name)), taken.tags, properties.get("dms:attempts", {}).get("value", 1))
-
-
 def _change_member(change: BatchChange) -> dict[str, Any]:
     members = {
         "objectId": change.object_id,
@@ -325,44 +279,3 @@ def _change_member(change: BatchChange) -> dict[str, Any]:
         "idempotencyKey": change.idempotency_key or _new_key(),
     }
     return {key: value for key, value in members.items() if value is not None}
-
-
-def _outcomes(reply: Reply) -> tuple[Outcome, ...]:
-    return tuple(map(_outcome, reply.document()["results"]))
-
-
-def _outcome(result: Mapping[str, Any]) -> Outcome:
-    if "problem" in result:
-        return Outcome(error=problem_from(result["problem"], result["status"]))
-    row = result.get("tag")
-    return Outcome(tag=tag_from(row, bare(result.get("etag"))) if row else None)
-
-
-def _history_entry(properties: Mapping[str, Any]) -> HistoryEntry:
-    values = {key: member["value"] for key, member in properties.items()}
-    inside = values["detail"].partition("[")[2].rpartition("]")[0]
-    return HistoryEntry(
-        object_id=values["referredObjectId"],
-        name=inside.partition(",")[0],
-        action=values["action"],
-        state=values["subaction"],
-        previous_state=values["previousState"],
-        changed=moment(values["system:creationDate"]),
-        trace_id=values["system:traceId"],
-        created_by=values["system:createdBy"],
-        detail=values["detail"],
-        revision=values["revision"],
-        position=values["position"],
-    )
-
-
-def _definition(document: Mapping[str, Any], name: str | None = None) -> Definition:
-    transitions = document.get("transitions")
-    initial = document.get("initial")
-    return Definition(
-        name=name or document["name"],
-        states={int(state): label for state, label in document["states"].items()},
-        transitions=None if transitions is None else {int(state): tuple(steps) for state, steps in transitions.items()},
-        initial=None if initial is None else tuple(initial),
-        enforce=document.get("enforce", True),
-    )

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from dms_tags.client.answers import entry_from
 from dms_tags.client.attempts import Retries
 from dms_tags.client.calls import API
 from dms_tags.client.errors import Unreachable
 from dms_tags.client.model import Event
-from dms_tags.client.wire import Reply, entry_from, problem_of
+from dms_tags.client.wire import Reply, problem_of
 
 LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 SILENCE_SECONDS: Final = 45.0
@@ -106,7 +107,7 @@ class Following:
     def headers(self) -> dict[str, str]:
         """What makes the service go on where this caller is."""
         resume = {} if self._position is None else {"Last-Event-ID": str(self._position)}
-        return {"Accept": "text/event-stream", "Cache-Control": "no-store", **resume}
+        return {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-store", **resume}
 
     def receive(self, chunk: bytes) -> list[Event]:
         """The events that `chunk` completes, none of them twice."""

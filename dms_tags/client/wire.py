@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Generic, TypeVar
 
 from dms_tags.client.errors import Problem, UnexpectedAnswer, class_of
-from dms_tags.client.model import Current, Entry, ObjectTags, Tag
+from dms_tags.client.model import Current
 
 T = TypeVar("T")
 
@@ -106,49 +106,3 @@ def wire_time(at: datetime) -> str:
     if at.tzinfo is None:
         raise ValueError(f"{at} has no time zone")
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def tag_from(row: list[Any], etag: str | None) -> Tag:
-    """A tag from its row `[name, state, creationDate, traceid]`."""
-    name, state, changed, trace_id = row
-    return Tag(name, state, moment(changed), trace_id, etag)
-
-
-def bare(etag: str | None) -> str | None:
-    """An ETag header's opaque part, without quotes and without the mark that a compressing proxy puts before it."""
-    return None if etag is None else etag.removeprefix("W/").strip('"')
-
-
-def tags_from(properties: Mapping[str, Any], etag: str | None = None) -> tuple[Tag, ...]:
-    """The tags of an object's properties; `etag` is that of a single row whose answer has it in a header."""
-    rows = properties["system:tags"]["value"]
-    etags = properties.get("dms:etags", {}).get("value") or [etag] * len(rows)
-    return tuple(tag_from(row, each) for row, each in zip(rows, etags, strict=True))
-
-
-def object_from(properties: Mapping[str, Any]) -> ObjectTags:
-    """An object of a search."""
-    return ObjectTags(properties["system:objectId"]["value"], tags_from(properties))
-
-
-def entry_from(flat: Mapping[str, Any]) -> Entry:
-    """An entry of the trail from its flat form (API.md section 2); members of later schemas are passed over."""
-    return Entry(
-        position=flat["position"],
-        resource=flat["resource"],
-        object_id=flat["objectId"],
-        within=flat["within"],
-        revision=flat["revision"],
-        action=flat["action"],
-        action_name=flat["actionName"],
-        name=flat["name"],
-        state=flat["state"],
-        previous_state=flat["previousState"],
-        trace_id=flat["traceId"],
-        previous_trace_id=flat["previousTraceId"],
-        created_by=flat["createdBy"],
-        actor_kind=flat["actorKind"],
-        changed=moment(flat["creationDate"]),
-        recorded_at=moment(flat["recordedAt"]),
-        tenant=flat["tenant"],
-    )

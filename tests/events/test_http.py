@@ -62,7 +62,7 @@ def test_the_last_event_id_wins_over_the_parameter(trail: Recorded, http: httpx.
 
 
 @pytest.mark.parametrize(
-    "query", ["?after=-1", "?after=x", "?name=A", "?state=1.5", "?objectId=a%2Fb", "?names=ocr", "?name=a&name=b", "?after=99"]
+    "query", ["?after=-1", "?after=x", "?name=A", "?state=1.5", "?objectId=a%2Fb", "?names=ocr", "?name=a&name=b"]
 )
 def test_a_malformed_request_is_refused(trail: Recorded, http: httpx.Client, query: str) -> None:
     """What cannot be meant is a 400, and no stream that waits for ever."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dms_tags.client import BatchChange, DmsTags, Event, Retries, in_state
+from dms_tags.client import AsyncDmsTags, BatchChange, DmsTags, Event, Retries, in_state
 from dms_tags.serving.mongod import eventually
 from tests.events.proxy import breaking
 from tests.support.service import Service, service
@@ -88,6 +89,53 @@ def test_changes_over_a_network_that_breaks_are_made_once(running: Service) -> N
         assert [entry.revision for entry in history] == list(range(61, 0, -1))
         assert [entry.state for entry in history] == [59, *range(59, -1, -1)]
         assert client.tags("doc") == ()
+
+
+def test_claims_over_a_network_that_breaks_lose_no_object(running: Service) -> None:
+    """A claim whose answer was lost is found again by its key, so that no object waits for a lease to run out."""
+    quick = Retries(chance=lambda: 0.02)
+    worked: list[str] = []
+    with breaking(running.url, cuts=30, most=900) as network, DmsTags(network.url, tenant="queue", retries=quick) as client:
+        client.batch([BatchChange(f"doc{number}", "ocr", 1) for number in range(25)])
+        while True:
+            with client.claim("ocr", 2, in_state("ocr", 1), on_success=3) as work:
+                if work is None:
+                    break
+                worked.append(work.object_id)
+
+    with DmsTags(running.url, tenant="queue") as client:
+        assert sorted(worked) == sorted(f"doc{number}" for number in range(25))
+        for object_id in worked:
+            assert [entry.state for entry in client.history(object_id).entries] == [3, 2, 1]
+
+
+def test_tasks_work_on_a_queue_and_listen_to_it(running: Service) -> None:
+    """The asynchronous client claims, finishes and follows on the real service as the blocking one does."""
+
+    async def run() -> tuple[list[str], list[tuple[str, int]]]:
+        async with AsyncDmsTags(running.url, tenant="tasks") as client:
+            await client.batch([BatchChange(f"doc{number}", "ocr", 1) for number in range(6)])
+
+            async def work() -> list[str]:
+                done: list[str] = []
+                while True:
+                    async with client.claim("ocr", 2, in_state("ocr", 1), on_success=3) as held:
+                        if held is None:
+                            return done
+                        done.append(held.object_id)
+
+            worked = await asyncio.gather(work(), work(), work())
+            finished = []
+            async for event in client.events(name="ocr", state=3, after=0):
+                finished.append((event.entry.object_id, event.entry.previous_state))
+                if len(finished) == 6:
+                    break
+            return [each for mine in worked for each in mine], finished
+
+    worked, finished = asyncio.run(run())
+
+    assert sorted(worked) == [f"doc{number}" for number in range(6)]
+    assert sorted(finished) == [(f"doc{number}", 2) for number in range(6)]
 
 
 def test_an_event_comes_soon_after_its_change(running: Service) -> None:
