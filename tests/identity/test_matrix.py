@@ -24,13 +24,12 @@ from dms_tags.settings import Settings
 from tests.identity.support import ADMIN
 
 ROUTES: Final = [route for api in APIS for route in api.routes]
-GUARDED: Final = [route for route in ROUTES if route.permissions != PUBLIC]
+GUARDED: Final = [route for route in ROUTES if route.permissions != PUBLIC and route.api.identify is None]
+BY_SESSION: Final = [route for route in ROUTES if route.permissions != PUBLIC and route.api.identify is not None]
+"""The calls that a session opens, not a token (API.md section 5)."""
 
 OPEN: Final = {"/", "/health/live", "/health/ready", "/problems/{slug}", "/problems", "/openapi.json", "/docs", "/metrics"}
 """What needs no identity (API.md section 6), and `/metrics`, which tells a loopback address by itself."""
-
-BY_SESSION: Final = "/auth/"
-"""The calls that a session opens instead (API.md section 5)."""
 
 NEEDS_BOTH: Final = {("POST", "/api/dms/objects/tags/{name}/state/{state}"): {Permission.READ, Permission.WRITE}}
 """A claim reads and writes (API.md section 3)."""
@@ -197,20 +196,23 @@ def test_tag_names_in_paths_are_scoped() -> None:
 
 
 def test_open_routes_are_the_listed_ones() -> None:
-    """Nothing is public but what the contract lists, and the calls that take a session instead."""
-    public = {route.full_path for route in ROUTES if route.permissions == PUBLIC and not route.full_path.startswith(BY_SESSION)}
+    """Nothing is public but what the contract lists, and nothing but the calls under `/auth` takes a session instead."""
+    public = {route.full_path for route in ROUTES if route.permissions == PUBLIC}
 
     assert public <= OPEN
+    assert {"/auth"} == {route.api.prefix for route in BY_SESSION}
 
 
 def test_sessions_are_asked_for(client: FlaskClient, token_store: TokenStore, memory: Database) -> None:
     """The calls that take a session are refused without one, also to a token with every permission."""
     secret = token_store.create("default", "all", grant(*Permission), ADMIN)
-    by_session = [route for route in ROUTES if route.full_path.startswith(BY_SESSION)]
 
-    for route in by_session:
+    for route in BY_SESSION:
         assert 401 == call(client, route, None), named(route)
         assert 401 == call(client, route, secret), named(route)
+        assert 401 == call(client, route, secret, **{"X-Spaaza-Session-User-Id": "1", "X-Spaaza-Session-Key": secret}), named(
+            route
+        )
     assert 0 == memory.tags.count_documents({"kind": {"$ne": "token"}})
 
 
@@ -233,7 +235,7 @@ def test_declared_permissions_are_the_contracts() -> None:
 
 def test_every_rule_is_of_the_table(client: FlaskClient) -> None:
     """The application serves no path that is not in the route table."""
-    served = {re.sub(r"<(\w+)>", r"{\1}", rule.rule) for rule in client.application.url_map.iter_rules()}
+    served = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule) for rule in client.application.url_map.iter_rules()}
 
     assert {route.full_path for route in ROUTES} == served
 
