@@ -23,7 +23,7 @@ class LabelReader:
         self._tags = database.tags
 
     def definitions(self, tenant: str, *, after: str = "", limit: int = 0) -> list[Definition]:
-        """Definitions that are in force, in order of id, which is that of their making; `limit` 0: all after `after`."""
+        """Definitions that are in force, in order of id, which to the millisecond is that of their making; `limit` 0: all."""
         first = Resource(tenant, Kind.DEFINITION, "tag_").key
         keys = {"$gt": Resource(tenant, Kind.DEFINITION, after).key if after else first, "$lt": first[:-1] + "`"}
         return self._definitions({"_id": keys}, limit)

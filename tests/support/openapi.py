@@ -1,0 +1,31 @@
+"""Holds answers against the service's own OpenAPI document."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from openapi_schema_validator import OAS30Validator, oas30_format_checker
+from werkzeug.test import TestResponse
+
+from tests.support.app import Service
+
+
+def valid(schema: Any, document: Any) -> None:
+    """Fails unless the document fits the schema, formats included."""
+    OAS30Validator(schema, format_checker=oas30_format_checker).validate(document)
+
+
+def documented(service: Service, response: TestResponse) -> TestResponse:
+    """The answer, if the OpenAPI document foretells its status and its body; else an `AssertionError`."""
+    document = service.services.openapi()
+    request = response.request
+    path = next(template for template in document["paths"] if re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), request.path))
+    answers = document["paths"][path][request.method.lower()]["responses"]
+
+    assert str(response.status_code) in answers, f"{request.method} {path} answered {response.status_code}: {response.text}"
+    content = answers[str(response.status_code)].get("content", {})
+    if content:
+        assert response.mimetype in content
+        valid({**content[response.mimetype]["schema"], "components": document["components"]}, response.json)
+    return response
