@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -10,7 +11,11 @@ import pytest
 from dms_tags.app import create_app
 from dms_tags.client import BadRequest, DmsTags, Forbidden, Gone
 from dms_tags.client.stream import Message, Parser
+from dms_tags.identity.model import Permission
+from dms_tags.identity.store import Grant, TokenStore
 from dms_tags.settings import Settings
+from dms_tags.tags.model import Actor
+from dms_tags.tags.store import TagStore
 from tests.events.support import Recorded
 
 PATH = "/api/dms/tags/events"
@@ -103,6 +108,29 @@ def test_the_client_reads_the_stream_of_the_service(trail: Recorded, transport: 
         trail.archive(2)
         with pytest.raises(Gone):
             next(iter(client.events(after=1)))
+
+
+def test_a_token_hears_what_it_may_until_it_is_revoked(trail: Recorded) -> None:
+    """A stream tells of the tag names that its token covers, and ends within ten seconds of the token's end."""
+    store = TokenStore(trail.database, TagStore(trail.database))
+    operator = Actor("ann", "cli")
+    secret = store.create("default", "worker", Grant(frozenset({Permission.READ}), read_prefixes=("ocr",)), operator)
+    app = create_app(Settings(mongo_uri="mongomock://", auth="tokens"), database=trail.database)
+    trail.record(name="check")
+    trail.record(name="ocr:de")
+    headers = {"Authorization": f"Bearer {secret}"}
+    with httpx.Client(base_url="http://any.test", transport=httpx.WSGITransport(app), headers=headers) as http:
+        assert http.get(PATH + "?name=check").status_code == 403
+        with http.stream("GET", PATH + "?after=0") as answer:
+            parser, parts = Parser(), answer.iter_raw()
+            blocks = (block for part in parts for block in parser.receive(part))
+            assert [next(blocks).id for _ in range(2)] == ["0", "2"]
+            revoked_at = time.monotonic()
+            store.revoke("default", "worker", operator)
+
+            assert [block.event for block in blocks if block.data] == ["revoked"]
+            assert time.monotonic() - revoked_at < 10
+        assert http.get(PATH).status_code == 401
 
 
 def test_a_caller_from_elsewhere_is_refused(transport: httpx.WSGITransport) -> None:
