@@ -1,0 +1,1 @@
+"""The HTTP frame: what holds for every route."""

@@ -1,0 +1,60 @@
+"""The OpenAPI document, and the service held to it by schemathesis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from openapi_spec_validator import validate
+
+from dms_tags.settings import Settings
+from tests.support.app import Service, running
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with running(Settings(mongo_uri="mongomock://", auth="none")) as found:
+        yield found
+
+
+CHECKS = [
+    schemathesis.checks.not_a_server_error,
+    schemathesis.checks.status_code_conformance,
+    schemathesis.checks.response_schema_conformance,
+    schemathesis.checks.content_type_conformance,
+]
+SAMPLE = settings(max_examples=15, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck), database=None)
+
+
+def test_answers_are_as_described(service: Service) -> None:
+    """No call that the document tells of makes a 5xx, and every answer has a status and a shape that it tells."""
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", service.app)
+    schema = schema.exclude(path="/api/dms/tags/events")  # a stream without end, which tests/events reads
+    operations = [found.ok() for found in schema.get_all_operations()]
+    assert len(operations) > 10
+
+    for operation in operations:
+
+        @SAMPLE
+        @given(case=operation.as_strategy())
+        def check(case: schemathesis.Case) -> None:
+            case.call_and_validate(checks=CHECKS)
+
+        check()
+
+
+def test_document_is_valid(service: Service) -> None:
+    """The document is OpenAPI 3.0, by the specification's own schema."""
+    validate(service.client.get("/openapi.json").json or {})
+
+
+def test_names_in_the_document(service: Service) -> None:
+    """Tag names are described by the expression that cannot backtrack without end."""
+    paths = (service.client.get("/openapi.json").json or {})["paths"]
+    parameters = paths["/api/dms/objects/{objectId}/tags/{name}/state/{state}"]["post"]["parameters"]
+
+    assert [r"^[a-z](?:[a-z][a-z0-9]*)?(?::[a-z][a-z0-9]*)*$"] == [
+        parameter["schema"]["pattern"] for parameter in parameters if parameter["name"] == "name"
+    ]
