@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "tag": ("dms_tags.client.commands", "read, set, claim and watch tags, as a client of a running service"),
     "chain": ("dms_tags.chains.commands", "keep the chains of the chain tags API"),
     "session": ("dms_tags.chains.session_commands", "create, list and revoke sessions of the chain tags API"),
+    "audit": ("dms_tags.audit.commands", "ask, export, prove, verify and archive the audit trail"),
     "settings": ("dms_tags.serving.settings_command", "list every setting, its default and meaning"),
 }
 

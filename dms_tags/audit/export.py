@@ -30,8 +30,9 @@ from typing import Any, Final
 from dms_tags.audit import merkle
 from dms_tags.audit.checkpointer import Checkpointer
 from dms_tags.audit.entry import MEMBERS, Entry, canonical, flat
+from dms_tags.audit.filters import Filters
 from dms_tags.audit.merkle import HASH_SIZE, Node
-from dms_tags.audit.query import Filters, TrailQuery
+from dms_tags.audit.query import TrailQuery
 from dms_tags.audit.tiles import HEIGHT, WIDTH, Tile, TileTree, tile_of
 from dms_tags.tags.model import Action, Actor, Change, Kind, Resource, Verb
 from dms_tags.tags.store import TagStore

@@ -6,73 +6,22 @@ positions, so "anything and a time" is "anything and a range of positions" and n
 
 from __future__ import annotations
 
-import binascii
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import Any, Final
 
 from pymongo import ASCENDING, DESCENDING
 
 from dms_tags.audit.entry import Entry
+from dms_tags.audit.filters import Filters, parse_cursor, spell_cursor
 from dms_tags.audit.trail import Trail
 from dms_tags.database import Document, store_errors
-from dms_tags.errors import Gone, InvalidParameter
+from dms_tags.errors import Gone
 from dms_tags.tags.model import Kind, Resource
-from dms_tags.tags.names import spell_time
 
 BATCH: Final = 1000
 """Entries that a walk through many reads at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """What entries are asked for; all that is given must hold (API.md section 2).
-
-    `after` and `before` are positions, both excluded; `since` is included, `until` excluded.
-    """
-
-    object_id: str | None = None
-    resource: str | None = None
-    within: str | None = None
-    name: str | None = None
-    action: tuple[int, ...] = ()
-    state: str | None = None
-    trace_id: str | None = None
-    created_by: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    after: int | None = None
-    before: int | None = None
-
-    def shown(self) -> dict[str, Any]:
-        """Those that are given, under their names on the wire."""
-        given = ((NAMES.get(member.name, member.name), getattr(self, member.name)) for member in fields(self))
-        return {name: _shown(value) for name, value in given if value not in (None, ())}
-
-    @property
-    def contiguous(self) -> bool:
-        """Whether these ask for a run of positions, with nothing left out in between."""
-        return replace(self, since=None, until=None, after=None, before=None) == EVERYTHING
-
-    @property
-    def one_resource(self) -> bool:
-        """Whether these ask for a run of all entries of one resource."""
-        return (self.object_id is not None or self.resource is not None) and replace(
-            self, object_id=None, resource=None, since=None, until=None, after=None, before=None
-        ) == EVERYTHING
-
-
-NAMES: Final = {
-    "object_id": "objectId",
-    "trace_id": "traceId",
-    "created_by": "createdBy",
-    "since": "from",
-    "until": "to",
-}
-EVERYTHING: Final = Filters()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +55,7 @@ class TrailQuery:
 
         Raises `InvalidParameter` for a cursor that is not one of this question, `Gone` for what was archived away.
         """
-        start = _parse_cursor(cursor, filters, descending=descending)
+        start = parse_cursor(cursor, filters, descending=descending)
         self._trail.wait_for(tenant, _resource(tenant, filters))
         head = self._trail.head(tenant)
         low, high = self.bounds(tenant, filters, head)
@@ -115,7 +64,7 @@ class TrailQuery:
         if len(found) <= limit:
             return Page(found, None, head)
         last = found[limit - 1]
-        return Page(found[:limit], _spell_cursor(last, filters, descending=descending), head)
+        return Page(found[:limit], spell_cursor(last, filters, descending=descending), head)
 
     def walk(self, tenant: str, filters: Filters, upto: int, after: int = 0) -> Iterator[list[Entry]]:
         """All that matches with positions above `after` and up to `upto`, in order of position, in batches of bounded size."""
@@ -138,9 +87,9 @@ class TrailQuery:
         if filters.before is not None:
             high = min(high, filters.before - 1)
         if filters.since is not None:
-            low = max(low, self._before(tenant, filters.since, cut, head))
+            low = max(low, self.last_before(tenant, filters.since, cut, head))
         if filters.until is not None:
-            high = min(high, self._before(tenant, filters.until, cut, head))
+            high = min(high, self.last_before(tenant, filters.until, cut, head))
         if cut and self._reaches_back(tenant, filters, cut):
             raise Gone(f"entries before position {cut + 1} were archived", cut + 1)
         return low, high
@@ -154,7 +103,7 @@ class TrailQuery:
             filters.until is not None and filters.until <= self._trail.cut_time(tenant)
         )
 
-    def _before(self, tenant: str, moment: datetime, cut: int, head: int) -> int:
+    def last_before(self, tenant: str, moment: datetime, cut: int, head: int) -> int:
         """The last position recorded before `moment`; the cut where there is none."""
         return bisect(cut, head, lambda position: self._recorded(tenant, position) < moment)
 
@@ -284,31 +233,3 @@ def _spellings(trace_id: str) -> list[str]:
     """How a trace id may have been spelt: padding with zeroes on the left does not count."""
     bare = trace_id.lstrip("0") or "0"
     return sorted({trace_id, bare, bare.zfill(16), bare.zfill(32)})
-
-
-def _shown(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return spell_time(value)
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _digest(filters: Filters, *, descending: bool) -> str:
-    return sha256(repr((filters.shown(), descending)).encode()).hexdigest()[:8]
-
-
-def _spell_cursor(entry: Mapping[str, Any], filters: Filters, *, descending: bool) -> str:
-    text = f"{entry['position']}.{entry['revision']}.{_digest(filters, descending=descending)}"
-    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _parse_cursor(cursor: str | None, filters: Filters, *, descending: bool) -> dict[str, int] | None:
-    if cursor is None:
-        return None
-    try:
-        position, revision, digest = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").split(".")
-        start = {"position": int(position), "revision": int(revision)}
-    except (binascii.Error, ValueError) as error:
-        raise InvalidParameter("cursor is the `next` of the page before, and nothing else") from error
-    if digest != _digest(filters, descending=descending):
-        raise InvalidParameter("the cursor belongs to another question: give the same filters and order as for the page before")
-    return start

@@ -14,9 +14,9 @@ import pytest
 from dms_tags.audit.checkpointer import Checkpointer
 from dms_tags.audit.entry import canonical, flat
 from dms_tags.audit.export import Exporter
+from dms_tags.audit.filters import Filters
 from dms_tags.audit.keys import SigningKey
 from dms_tags.audit.note import Signer, Verifier
-from dms_tags.audit.query import Filters
 from dms_tags.audit.verify.file import verify_file
 from dms_tags.audit.verify.report import Report
 from dms_tags.database import Database

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from dms_tags.audit.entry import Entry
-from dms_tags.audit.query import Filters, TrailQuery
+from dms_tags.audit.filters import Filters
+from dms_tags.audit.query import TrailQuery
 from dms_tags.audit.trail import Trail
 from dms_tags.database import Database
 from dms_tags.errors import InvalidParameter

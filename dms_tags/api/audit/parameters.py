@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from dms_tags.api.parameters import Parameter, boolean, integer, moment, whole
-from dms_tags.audit.query import Filters
+from dms_tags.audit.filters import Filters
 from dms_tags.errors import InvalidParameter
 from dms_tags.tags import names
 

@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import json
-from base64 import b64decode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from dms_tags.audit import merkle
 from dms_tags.audit.checkpoint import Checkpoint
 from dms_tags.audit.entry import canonical
 from dms_tags.audit.export import MARK
-from dms_tags.audit.merkle import HASH_SIZE, RangeProof
+from dms_tags.audit.merkle import RangeProof
 from dms_tags.audit.note import Verifier
 from dms_tags.audit.verify.examiner import MALFORMED, Broken, Examiner
+from dms_tags.audit.verify.manifest import MANIFEST, CutOff, Manifest, Run, entries_of, hashes_of
 from dms_tags.audit.verify.report import Kept, KeptRoots, Progress, Report
 from dms_tags.errors import Unproven
 
 PROGRESS_EVERY: Final = 5_000
-MANIFEST: Final = b'{"manifest":'
 ALTERED: Final = "is not the entry that was signed: its hash is another"
 
 
 def verify_file(file: Path, verifiers: Sequence[Verifier], kept_text: str | None, progress: Progress) -> Report:
     """Verifies the NDJSON export in `file`.  Raises `OSError` where it cannot be read."""
     try:
-        manifest = _Manifest.read(file)
+        manifest = Manifest.read(file)
         checkpoint = None if manifest.note is None else Checkpoint.open(manifest.note, verifiers)
         kept = Kept() if kept_text is None else Kept.read(kept_text, list(verifiers))
-    except _CutOff as error:
+    except CutOff as error:
         return _without_manifest(file, str(error), progress)
     except Unproven as error:
         report = _without_manifest(file, str(error), progress)
@@ -40,70 +39,10 @@ def verify_file(file: Path, verifiers: Sequence[Verifier], kept_text: str | None
     return verification.run(progress)
 
 
-class _CutOff(Exception):
-    """The file does not end with a manifest."""
-
-
-class _Manifest:
-    """The last line of an export."""
-
-    def __init__(self, document: Mapping[str, Any], begin: int, line: bytes) -> None:
-        before, _, total = line.rpartition(b',"total":"')
-        self.intact = total == sha256(before).hexdigest().encode() + b'"}}\n'
-        try:
-            self.begin = begin
-            self.count, self.first, self.last, self.head = (int(document[name]) for name in ("count", "first", "last", "head"))
-            self.sha256 = str(document["sha256"])
-            self.filters: Mapping[str, Any] = document["filters"]
-            self.note: str | None = document["checkpoint"]
-            run = document.get("run")
-            self.run = None if run is None else _Run(run)
-            given = self.filters.keys() - {"from", "to", "after", "before"}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise Unproven(f"the manifest is malformed: {error!r}") from error
-        if self.run is not None and len(self.run.marks) != (self.last - self.first + 1) * MARK:
-            raise Unproven("the manifest was altered: its marks are not as many as its entries")
-        self.one_resource = bool(given) and given <= {"objectId", "resource"}
-
-    @classmethod
-    def read(cls, file: Path) -> _Manifest:
-        """The manifest of `file`.  Raises `_CutOff` where there is none, `Unproven` where it is spoilt."""
-        begin, line = _last_line(file)
-        glued = line.find(MANIFEST)
-        if glued > 0:  # the end of the line before was altered
-            begin, line = begin + glued, line[glued:]
-        try:
-            document = json.loads(line)
-            manifest = document["manifest"]
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            if b'"sha256":' in line and b'"checkpoint":' in line:
-                raise Unproven("the manifest, the last line, was altered: it cannot be read") from error
-            raise _CutOff("the file is cut off: its last line is no manifest") from error
-        if not line.endswith(b"\n"):
-            raise Unproven("the manifest, the last line, is cut off")
-        return cls(manifest, begin, line)
-
-
-class _Run:
-    """What a manifest says about a run of entries with nothing left out."""
-
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        self.size = int(document["size"])
-        self.left, self.right = (_hashes(document[name]) for name in ("left", "right"))
-        self.marks = b64decode(document["marks"], validate=True)
-
-
-def _hashes(texts: Sequence[str]) -> list[bytes]:
-    hashes = [b64decode(text, validate=True) for text in texts]
-    if any(len(digest) != HASH_SIZE for digest in hashes):
-        raise ValueError("a hash of another length")
-    return hashes
-
-
 class _FileVerification:
     """One file, its manifest read, its checkpoint found genuine (None: it has none)."""
 
-    def __init__(self, file: Path, manifest: _Manifest, checkpoint: Checkpoint | None, kept: Kept) -> None:
+    def __init__(self, file: Path, manifest: Manifest, checkpoint: Checkpoint | None, kept: Kept) -> None:
         self._file = file
         self._manifest = manifest
         self._checkpoint = checkpoint
@@ -122,7 +61,7 @@ class _FileVerification:
         return self.report
 
     def _lines(self, progress: Progress) -> Iterator[bytes]:
-        for line in _entries(self._file, self._manifest.begin):
+        for line in entries_of(self._file, self._manifest.begin):
             self._digest.update(line)
             self._count += 1
             if not self._count % PROGRESS_EVERY:
@@ -130,7 +69,7 @@ class _FileVerification:
             yield line
         progress(self._count, self._manifest.count)
 
-    def _verify_run(self, run: _Run, checkpoint: Checkpoint, progress: Progress) -> None:
+    def _verify_run(self, run: Run, checkpoint: Checkpoint, progress: Progress) -> None:
         report, begin = self.report, self._manifest.first - 1
         try:
             rebuilt = RangeProof(begin, run.left)
@@ -179,7 +118,7 @@ class _FileVerification:
         try:
             entry = json.loads(line)
             spelt = canonical(entry)
-            proof = _hashes(entry.pop("proof"))
+            proof = hashes_of(entry.pop("proof"))
             leaf = canonical(entry)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise Broken(MALFORMED) from error
@@ -191,7 +130,7 @@ class _FileVerification:
             raise Unproven(f"{ALTERED}, or its proof was altered") from error
         return leaf
 
-    def _gives_root(self, rebuilt: RangeProof, run: _Run, checkpoint: Checkpoint) -> bool:
+    def _gives_root(self, rebuilt: RangeProof, run: Run, checkpoint: Checkpoint) -> bool:
         try:
             return run.size == checkpoint.size and rebuilt.root(run.size, run.right) == checkpoint.root
         except Unproven:
@@ -282,7 +221,7 @@ def _without_manifest(file: Path, what: str, progress: Progress) -> Report:
     report = Report()
     examiner: Examiner | None = None
     end = file.stat().st_size
-    for line in _entries(file, end):
+    for line in entries_of(file, end):
         if line.startswith(MANIFEST):
             break
         try:
@@ -298,33 +237,6 @@ def _without_manifest(file: Path, what: str, progress: Progress) -> Report:
     report.last = examiner.position if examiner is not None else 0
     report.found(report.last + 1 if what.startswith("the file is cut off") else None, what)
     return report
-
-
-def _entries(file: Path, end: int) -> Iterator[bytes]:
-    """The lines of `file` before the offset `end`."""
-    left = end
-    with file.open("rb", buffering=1 << 20) as stream:
-        for line in stream:
-            if left <= 0:
-                return
-            yield line[:left] if len(line) > left else line
-            left -= len(line)
-
-
-def _last_line(file: Path) -> tuple[int, bytes]:
-    """Where the last line begins, and the line."""
-    with file.open("rb") as stream:
-        end = stream.seek(0, 2)
-        step, begin, tail = 1 << 16, end, b""
-        while begin > 0:
-            begin = max(0, begin - step)
-            step *= 2
-            stream.seek(begin)
-            tail = stream.read(end - begin)
-            at = tail.rfind(b"\n", 0, len(tail) - 1)
-            if at >= 0:
-                return begin + at + 1, tail[at + 1 :]
-        return 0, tail
 
 
 def _first_difference(ours: bytes, theirs: bytes) -> int | None:

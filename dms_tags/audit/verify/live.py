@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import httpx
 
 from dms_tags.audit.checkpoint import Checkpoint
+from dms_tags.audit.entry import canonical
 from dms_tags.audit.merkle import HASH_SIZE
 from dms_tags.audit.note import Verifier
-from dms_tags.audit.tiles import WIDTH, TileName
+from dms_tags.audit.tiles import WIDTH, Tile, TileName, TileTree, width_at
 from dms_tags.audit.verify.report import Kept, Progress, Report
 from dms_tags.audit.verify.tree import LogVerification
 from dms_tags.errors import Unproven
@@ -19,7 +20,11 @@ TRAIL: Final = "/api/dms/audit"
 
 
 class CannotLook(Exception):
-    """The service does not answer, or refuses; the text says what it said."""
+    """The service does not answer (`status` 0), or refuses; the text says what it said."""
+
+    def __init__(self, text: str, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class Remote:
@@ -35,7 +40,7 @@ class Remote:
         except httpx.HTTPError as error:
             raise CannotLook(f"{self._client.base_url} does not answer: {error}") from error
         if answer.status_code != httpx.codes.OK:
-            raise CannotLook(f"GET {TRAIL}{path} was answered {answer.status_code}: {answer.text[:300]}")
+            raise CannotLook(f"GET {TRAIL}{path} was answered {answer.status_code}: {_detail(answer)}", answer.status_code)
         return answer
 
 
@@ -68,7 +73,14 @@ class _LiveSource:
 
     def leaves(self, begin: int, end: int) -> list[bytes]:
         number = begin // WIDTH
-        bundle = self._remote.get(f"/log/tile/{TileName(None, number, end - number * WIDTH)}").content
+        try:
+            bundle = self._remote.get(f"/log/tile/{TileName(None, number, end - number * WIDTH)}").content
+        except CannotLook as error:
+            if error.status != httpx.codes.NOT_FOUND:
+                raise
+            # an entry of it is missing: which one, the entries that there are tell
+            page = self._remote.get(f"?after={begin}&before={end + 1}&order=asc&limit={WIDTH}")
+            return [canonical(entry) for entry in page.json()["entries"]]
         leaves, at = [], 0
         while at + 2 <= len(bundle):
             length = int.from_bytes(bundle[at : at + 2], "big")
@@ -77,4 +89,26 @@ class _LiveSource:
         return leaves[begin - number * WIDTH :]
 
     def tile(self, level: int, number: int, width: int) -> bytes:
-        return self._remote.get(f"/log/tile/{TileName(level, number, width)}").content[: width * HASH_SIZE]
+        try:
+            return self._remote.get(f"/log/tile/{TileName(level, number, width)}").content[: width * HASH_SIZE]
+        except CannotLook as error:
+            if error.status != httpx.codes.NOT_FOUND:
+                raise
+            return b""
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return answer.text[:300]
+
+
+def remote_tree(remote: Remote, size: int) -> TileTree:
+    """The service's tree of `size` entries, by its tiles."""
+
+    def read(wanted: Collection[Tile]) -> Mapping[Tile, bytes]:
+        names = {(level, number): TileName(level, number, width_at(size, level, number)) for level, number in wanted}
+        return {tile: remote.get(f"/log/tile/{name}").content for tile, name in names.items()}
+
+    return TileTree(read)

@@ -1,0 +1,200 @@
+"""Downloading an export to a file, going on where an earlier attempt broke off.
+
+While an export is under way `FILE.part` holds what came so far, and `FILE.part.json` what was asked for, with the end of the
+trail fixed as `before`: so the rest, asked for later, fits what is there, proofs included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import httpx
+
+from dms_tags.audit import merkle
+from dms_tags.audit.checkpoint import Checkpoint
+from dms_tags.audit.entry import MEMBERS, canonical
+from dms_tags.audit.export import MARK, csv_line, csv_row
+from dms_tags.audit.verify.live import TRAIL, CannotLook, Remote, remote_tree
+from dms_tags.errors import CannotStart
+
+MANIFEST: Final = b'{"manifest":'
+PROGRESS_EVERY: Final = 5_000
+RUN_FILTERS: Final = frozenset({"from", "to", "after", "before"})
+"""With no others the export is a run of positions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be downloaded: filters under their names on the wire, and the form of the file."""
+
+    filters: Mapping[str, Any]
+    form: str
+    proofs: bool
+
+
+class Download:
+    """One export on its way into `file`."""
+
+    def __init__(self, client: httpx.Client, wanted: Wanted, file: Path, progress: Callable[[int, int], None]) -> None:
+        self._client = client
+        self._wanted = wanted
+        self._file = file
+        self._part = file.with_name(f"{file.name}.part")
+        self._note = file.with_name(f"{file.name}.part.json")
+        self._progress = progress
+        self._digest = hashlib.sha256()
+        self._count = 0
+        self._first = 0
+        self._last = 0
+        self._marks = bytearray()
+
+    def run(self) -> Mapping[str, Any]:
+        """Downloads what is missing; the manifest of the whole.
+
+        Raises `CannotLook` where the service does not answer, refuses or breaks off: the same order then goes on later;
+        `CannotStart` where the file is there already, or what came so far belongs to another order.
+        """
+        if self._file.exists():
+            raise CannotStart(f"{self._file} is there already; an export is never overwritten")
+        before = self._resume()
+        try:
+            with self._part.open("ab") as out:
+                manifest = self._fetch(out, before)
+                if self._wanted.form == "ndjson":
+                    out.write(manifest)
+                out.flush()
+                os.fsync(out.fileno())
+        except httpx.HTTPError as error:
+            raise CannotLook(
+                f"the export broke off after position {self._last} ({error}); the same command goes on from there"
+            ) from error
+        document: Mapping[str, Any] = json.loads(manifest)["manifest"]
+        if self._wanted.form == "csv":
+            beside = self._file.with_name(f"{self._file.name}.manifest.json")
+            beside.write_bytes(manifest)
+        self._part.replace(self._file)
+        self._note.unlink()
+        return document
+
+    def _resume(self) -> int:
+        """Reads what an earlier attempt left, and cuts off a line that is not whole; the position before which to end."""
+        wanted = {"filters": dict(self._wanted.filters), "form": self._wanted.form, "proofs": self._wanted.proofs}
+        if self._note.exists() and self._part.exists():
+            noted = json.loads(self._note.read_text(encoding="utf-8"))
+            if noted["wanted"] != wanted:
+                raise CannotStart(f"{self._part} is of an export of something else: remove it, or name another file")
+            self._read_part()
+            return int(noted["before"])
+        head = int(Remote(self._client).get("?limit=1").json()["head"])
+        before = min(head + 1, int(self._wanted.filters.get("before") or head + 1))
+        self._part.write_bytes(b"")
+        self._note.write_text(json.dumps({"wanted": wanted, "before": before}), encoding="utf-8")
+        return before
+
+    def _read_part(self) -> None:
+        whole = 0
+        with self._part.open("rb") as part:
+            for number, line in enumerate(part):
+                if not line.endswith(b"\n") or line.startswith(MANIFEST):
+                    break
+                whole += len(line)
+                self._digest.update(line)
+                if self._wanted.form == "csv":
+                    if number:
+                        self._took(int(line.split(b",", 3)[MEMBERS.index("position")]))
+                else:
+                    entry = json.loads(line)
+                    self._marks += merkle.leaf_hash(_leaf(entry))[:MARK]
+                    self._took(int(entry["position"]))
+        os.truncate(self._part, whole)
+
+    def _took(self, position: int) -> None:
+        self._count += 1
+        self._first = self._first or position
+        self._last = position
+
+    def _fetch(self, out: BinaryIO, before: int) -> bytes:
+        """Writes the lines that are missing; the manifest line of the whole."""
+        query = {**self._wanted.filters, "before": before, "format": "ndjson", "proofs": str(self._wanted.proofs).lower()}
+        if self._last:
+            query["after"] = self._last
+        if self._wanted.form == "csv" and not out.tell():
+            self._write(out, csv_line(MEMBERS))
+        part, count = hashlib.sha256(), 0
+        with self._client.stream("GET", f"{TRAIL}/export", params=query) as answer:
+            if answer.status_code != httpx.codes.OK:
+                raise CannotLook(
+                    f"the export was refused with {answer.status_code}: {answer.read().decode(errors='replace')[:300]}"
+                )
+            for line in _lines(answer):
+                if line.startswith(MANIFEST):
+                    manifest = json.loads(line)["manifest"]
+                    if manifest["sha256"] != part.hexdigest() or manifest["count"] != count:
+                        raise CannotLook("the export came spoilt: its sum is not its manifest's")
+                    return line if self._is_whole(manifest) else self._whole(manifest)
+                part.update(line)
+                count += 1
+                entry = json.loads(line)
+                self._write(out, csv_row(entry) if self._wanted.form == "csv" else line)
+                self._took(entry["position"])
+                if not self._count % PROGRESS_EVERY:
+                    self._progress(self._last, before - 1)
+        raise httpx.RemoteProtocolError("it has no manifest")
+
+    def _write(self, out: BinaryIO, line: bytes) -> None:
+        self._digest.update(line)
+        out.write(line)
+
+    def _is_whole(self, manifest: Mapping[str, Any]) -> bool:
+        return self._wanted.form == "ndjson" and manifest["count"] == self._count
+
+    def _whole(self, manifest: Mapping[str, Any]) -> bytes:
+        """The manifest line of a file that came in several parts, or that has another form than its lines came in."""
+        document = {name: value for name, value in manifest.items() if name != "total"}
+        filters = {name: value for name, value in document["filters"].items() if name != "after"}
+        if "after" in self._wanted.filters:
+            filters["after"] = self._wanted.filters["after"]
+        document |= {
+            "count": self._count,
+            "first": self._first,
+            "last": self._last,
+            "sha256": self._digest.hexdigest(),
+            "filters": filters,
+        }
+        run = document.pop("run", None)
+        if self._wanted.form == "ndjson" and document["checkpoint"] and self._count and not filters.keys() - RUN_FILTERS:
+            document["run"] = self._run(Checkpoint.parse(document["checkpoint"].rpartition("\n\n")[0] + "\n").size, run)
+        text = canonical({"manifest": document})[:-2]
+        return text + b',"total":"' + hashlib.sha256(text).hexdigest().encode() + b'"}}\n'
+
+    def _run(self, size: int, of_rest: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """What proves the whole: the marks of what came earlier are made from it, those of the rest are the log's own."""
+        tree = remote_tree(Remote(self._client), size)
+        left, right = tree.range(self._first - 1, self._last, size)
+        marks = bytes(self._marks) + b64decode(of_rest["marks"] if of_rest is not None else "")
+        texts = {
+            "left": [b64encode(digest).decode() for digest in left],
+            "right": [b64encode(digest).decode() for digest in right],
+        }
+        return {"size": size, **texts, "marks": b64encode(marks).decode()}
+
+
+def _leaf(entry: dict[str, Any]) -> bytes:
+    return canonical({name: value for name, value in entry.items() if name != "proof"})
+
+
+def _lines(answer: httpx.Response) -> Iterator[bytes]:
+    """The lines of an answer as they come, with their ends; a last one without is left out."""
+    rest = b""
+    for part in answer.iter_bytes():
+        lines = (rest + part).split(b"\n")
+        rest = lines.pop()
+        for line in lines:
+            yield line + b"\n"

@@ -1,0 +1,50 @@
+"""What the audit commands show: a progress bar on long runs, and the outcome of a verification."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from dms_tags.audit.verify import report as outcome
+from dms_tags.audit.verify.report import Report
+
+VERDICTS = {outcome.HOLDS: "holds", outcome.FAILS: "DOES NOT HOLD", outcome.NOT_LOOKED: "not proven"}
+
+
+@contextmanager
+def bar(what: str) -> Iterator[outcome.Progress]:
+    """A progress bar on standard error, if that is a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+
+        def advance(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total or None)
+
+        yield advance
+
+
+def tell(what: str, report: Report) -> int:
+    """Prints the outcome of a verification, the first bad position first; its exit status."""
+    out = sys.stdout.write
+    out(f"{what}: {VERDICTS[report.status]}\n")
+    worst = report.worst
+    if worst is not None:
+        out(f"  first bad: {worst}\n")
+    for finding in report.findings:
+        if finding is not worst:
+            out(f"  also: {finding}\n")
+    if report.entries:
+        out(f"  looked at: {report.entries} entries, positions {report.first} to {report.last}\n")
+    if report.checkpoint is not None:
+        out(f"  checkpoint: {report.checkpoint.origin} at {report.checkpoint.size}, root {report.checkpoint.root.hex()}\n")
+    for line in report.unknown:
+        out(f"  not told: {line}\n")
+    for line in report.remarks:
+        out(f"  note: {line}\n")
+    return report.status

@@ -1,0 +1,172 @@
+"""Archiving on a real MongoDB: what is old leaves as a provable file, what remains stays whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dms_tags.audit.archive import Archived, Archiver
+from dms_tags.audit.checkpointer import Checkpointer
+from dms_tags.audit.relay import Relay
+from dms_tags.audit.verify.database import verify_database
+from dms_tags.audit.verify.file import verify_file
+from dms_tags.database import Database
+from dms_tags.errors import CannotStart
+from dms_tags.serving.mongod import Client
+from dms_tags.settings import Settings
+from dms_tags.tags.model import Actor, Kind, Resource
+from dms_tags.tags.store import TagStore
+from tests.audit.trails import BEGIN, fill, keyed
+from tests.support.app import Service, running
+
+COUNT = 1000
+ACTOR = Actor("operator", "cli")
+AUDIT = "/api/dms/audit"
+
+
+@pytest.fixture
+def service(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Service]:
+    fill(database, COUNT)
+    with running(keyed(settings, tmp_path)) as service:
+        yield service
+
+
+def archiver(service: Service, **seams: Any) -> Archiver:
+    return Archiver(service.database, service.services.checkpointer, service.services.store, **seams)
+
+
+def at(position: int) -> datetime:
+    return BEGIN + timedelta(seconds=position)
+
+
+def test_archive(service: Service, tmp_path: Path) -> None:
+    """The file verifies alone; the trail begins anew at a whole tile; what remains verifies, with kept checkpoints; the order is recorded."""
+    objects = [Resource("default", Kind.OBJECT, str(number)) for number in range(7)]
+    checkpointer, past = service.services.checkpointer, service.services.past
+    note = (checkpointer.checkpoint("default") or {})["note"]
+    instants = [at(position) for position in (512, 520, 700, 1000)]
+    before = [past.tags_at(one, instant) for one in objects for instant in instants]
+    question = f"{AUDIT}?from=2026-01-01T00:10:00Z&to=2026-01-01T00:12:00Z&name=ocr"
+    asked = (service.client.get(question).json or {})["entries"]
+
+    assert Archived(1, 256) == archiver(service).archive("default", at(300), tmp_path / "one", ACTOR)
+    assert Archived(257, 512) == archiver(service).archive("default", at(600), tmp_path / "two", ACTOR)
+    identity = checkpointer.identities.current()
+    assert identity is not None
+    for name in ("one", "two"):
+        report = verify_file(tmp_path / name, [identity.verifier("default")], None, lambda _done, _total: None)
+        assert (0, 256) == (report.status, report.entries)
+    assert 513 == service.entries()[0]["position"]
+    assert before == [past.tags_at(one, instant) for one in objects for instant in instants]
+    assert asked == (service.client.get(question).json or {})["entries"]
+    checkpointer.checkpoint("default")
+    report = verify_database(service.database, "default", [identity.verifier("default")], note, lambda _done, _total: None)
+    assert (0, 513, COUNT + 2) == (report.status, report.first, report.last), report
+    assert ["TRAIL_ARCHIVED"] * 2 == [entry["actionName"] for entry in service.entries()[-2:]]
+    assert {"first": 257, "last": 512, "before": "2026-01-01T00:10:00.000Z"} == service.entries()[-1]["state"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        (AUDIT, 200),
+        (f"{AUDIT}?order=asc", 200),
+        (f"{AUDIT}?after=512", 200),
+        (f"{AUDIT}?from=2026-01-01T00:08:33Z", 200),
+        (f"{AUDIT}?after=511", 410),
+        (f"{AUDIT}?before=513", 410),
+        (f"{AUDIT}?from=2026-01-01T00:00:00Z", 410),
+        (f"{AUDIT}?to=2026-01-01T00:00:10Z", 410),
+        (f"{AUDIT}/export?after=3", 410),
+        (f"{AUDIT}/512/proof", 410),
+        (f"{AUDIT}/513/proof", 200),
+        (f"{AUDIT}/log/tile/entries/001", 410),
+        (f"{AUDIT}/log/tile/entries/002", 200),
+        (f"{AUDIT}/log/tile/0/001", 200),
+        ("/api/dms/objects/1/tags?at=2026-01-01T00:00:10Z", 410),
+        ("/api/dms/objects/1/tags?at=2026-01-01T00:09:00Z", 200),
+    ],
+)
+def test_what_is_older_is_gone(archived: Service, path: str, status: int) -> None:
+    """Asks for what is older are answered 410 with the position where the trail now begins; all else is answered as before."""
+    answer = archived.client.get(path)
+
+    assert status == answer.status_code, answer.text
+    if status == 410:
+        assert answer.json is not None
+        assert 513 == answer.json["first"]
+
+
+@pytest.fixture(scope="module")
+def archived(mongo_uri: str, mongo_client: Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("archived")
+    settings = keyed(Settings(mongo_uri=mongo_uri, database="test_archived", data=folder), folder)
+    database = Database.connect(settings)
+    database.prepare()
+    fill(database, COUNT)
+    with running(settings, database) as service:
+        archiver(service).archive("default", at(600), folder / "out", ACTOR)
+        yield service
+    mongo_client.drop_database("test_archived")
+
+
+def test_never_the_last_hour(service: Service, tmp_path: Path) -> None:
+    """Nothing of the last hour is archived, whatever date is asked for; nothing old enough, nothing done."""
+    archive = archiver(service, clock=lambda: at(400) + timedelta(hours=1))
+
+    assert 256 == archive.cut_for("default", datetime(2030, 1, 1, tzinfo=UTC))
+    assert Archived(1, 0) == archive.archive("default", at(100), tmp_path / "out", ACTOR)
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_removed_before_the_file_is_safe(
+    service: Service, settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    """Where the file is there already, or nothing can be signed, nothing is removed."""
+    (tmp_path / "there").write_text("mine")
+    with pytest.raises(CannotStart, match="nothing was removed"):
+        archiver(service).archive("default", at(600), tmp_path / "there", ACTOR)
+    database.collection("log_checkpoints").delete_many({})
+    unable = Archiver(database, Checkpointer(database, settings, None), TagStore(database))
+    with pytest.raises(CannotStart, match="none can be signed"):
+        unable.archive("default", at(600), tmp_path / "new", ACTOR)
+
+    assert "mine" == (tmp_path / "there").read_text()
+    assert COUNT == database.trail.count_documents({"position": {"$lte": COUNT}})
+
+
+def test_order_that_was_cut_off(service: Service, tmp_path: Path) -> None:
+    """Whatever instant an order is cut off at, the same order given again completes it."""
+    past = service.services.past
+    resource = Resource("default", Kind.OBJECT, "2")
+    expected = past.tags_at(resource, at(900))
+    for fatal in ("baselines", "record", "cut", "remove"):
+
+        def dies(step: str, fatal: str = fatal) -> None:
+            if step == fatal:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            archiver(service, step=dies).archive("default", at(600), tmp_path / fatal, ACTOR)
+        assert expected == past.tags_at(resource, at(900))
+    archiver(service).archive("default", at(600), tmp_path / "again", ACTOR)
+
+    assert 513 == service.entries()[0]["position"]
+    assert expected == past.tags_at(resource, at(900))
+
+
+def test_goes_on_after_all_is_archived(settings: Settings, database: Database, tmp_path: Path) -> None:
+    """A trail that was archived to its end goes on with the next position."""
+    fill(database, 512)
+    checkpointer = Checkpointer.of(database, keyed(settings, tmp_path))
+    Archiver(database, checkpointer, TagStore(database)).archive("default", at(600), tmp_path / "all", ACTOR)
+    while Relay(database).run_once():
+        pass
+
+    assert [513] == [entry["position"] for entry in database.trail.find()]
+    checkpointer.checkpoint("default")
+    assert 0 == verify_database(database, "default", [], None, lambda _done, _total: None).status
