@@ -57,7 +57,7 @@ def _alter_tag(address: str, session: dict[str, str]) -> Request:
             body = {"chain_id": 1, "value": f"value {number}", "model_class": "bench"}
             answer = client.post("/auth/add-tag", json=body)
             answer.raise_for_status()
-            return int(answer.json()["results"][0]["id"] if "results" in answer.json() else answer.json()["result"]["id"])
+            return int(answer.json()["results"]["tag"]["id"])
 
         ids = sorted(pool.map(add, range(OBJECTS)))
     body = f"""'{{"id":' .. math.random({ids[0]}, {ids[-1]}) .. ',"value":"value ' .. math.random(1, 9999) .. '"}}'"""

@@ -18,6 +18,10 @@ class Unanswered(Exception):
     """The connection was refused or broke; the change was made or not."""
 
 
+class Unreachable(Exception):
+    """Nobody listened: nothing was sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An answer, and how long it took in seconds."""
@@ -46,13 +50,12 @@ class Caller:
         self._connection: HTTPConnection | None = None
 
     def call(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> Answer:
-        """Sends a request once.  Raises `Unanswered`."""
+        """Sends a request once.  Raises `Unreachable` or `Unanswered`."""
         began = time.monotonic()
-        if self._connection is None:
-            self._connection = HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
+        connection = self._connected()
         try:
-            self._connection.request(method, path, headers=dict(headers or {}))
-            answer = self._connection.getresponse()
+            connection.request(method, path, headers=dict(headers or {}))
+            answer = connection.getresponse()
             body = answer.read()
         except TimeoutError as error:
             raise AssertionError(f"{method} {path} hung for {PATIENCE:.0f} s") from error
@@ -60,6 +63,16 @@ class Caller:
             self.close()
             raise Unanswered(str(error)) from error
         return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body, time.monotonic() - began)
+
+    def _connected(self) -> HTTPConnection:
+        if self._connection is None:
+            connection = HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
+            try:
+                connection.connect()
+            except OSError as error:
+                raise Unreachable(str(error)) from error
+            self._connection = connection
+        return self._connection
 
     def close(self) -> None:
         """Ends the connection."""
@@ -69,6 +82,6 @@ class Caller:
 
 
 def once(port: int, method: str, path: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """Calls over a connection of its own.  Raises `Unanswered`."""
+    """Calls over a connection of its own.  Raises `Unreachable` or `Unanswered`."""
     with closing(Caller(port)) as caller:
         return caller.call(method, path, headers)

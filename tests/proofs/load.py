@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dms_tags.tags.model import new_trace_id
-from tests.proofs.caller import Answer, Caller, Unanswered
+from tests.proofs.caller import Answer, Caller, Unanswered, Unreachable
 from tests.proofs.ledger import Ledger
 
 OBJECTS: Final = 40
@@ -89,6 +89,9 @@ class Load:
         method, path = _any_change()
         try:
             answer = services.call(method, path, trace_id)
+        except Unreachable:
+            self.ledger.enter(self.ledger.refused, trace_id)
+            time.sleep(0.02)
         except Unanswered:
             self.ledger.enter(self.ledger.unsure, trace_id)
             time.sleep(0.02)
