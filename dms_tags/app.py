@@ -7,37 +7,50 @@ from collections.abc import Sequence
 from functools import cached_property
 from threading import Lock
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from flask import Flask, Response, request
 
-from dms_tags.api import metrics, openapi
+from dms_tags.api import openapi
+from dms_tags.api.audit import routes as audit
+from dms_tags.api.chains import routes as chains
 from dms_tags.api.dms import routes as dms
 from dms_tags.api.endpoint import Api
 from dms_tags.api.events import routes as events
 from dms_tags.api.events.stream import EventStream
 from dms_tags.api.guard import Guard
+from dms_tags.api.metadata import routes as metadata
 from dms_tags.api.operation import routes as operation
+from dms_tags.api.workflow import routes as workflow
+from dms_tags.audit.checkpointer import Checkpointer
+from dms_tags.audit.export import Exporter
 from dms_tags.audit.feed import Feed
+from dms_tags.audit.query import TrailQuery
+from dms_tags.audit.timetravel import Past
 from dms_tags.audit.trail import Trail
+from dms_tags.chains.service import ChainService
+from dms_tags.chains.sessions import Sessions, SessionStore
 from dms_tags.database import Database
 from dms_tags.errors import StoreUnavailable
 from dms_tags.identity.authenticator import authenticator
 from dms_tags.identity.store import TokenStore
+from dms_tags.metadata.service import MetadataService
+from dms_tags.query import Clock
 from dms_tags.settings import Settings
+from dms_tags.tags.batch import Batches
+from dms_tags.tags.claims import Claims
+from dms_tags.tags.definitions import Definitions
+from dms_tags.tags.leases import Leases
+from dms_tags.tags.search import Search
 from dms_tags.tags.service import TagService
 from dms_tags.tags.store import TagStore
 
 log = logging.getLogger(__name__)
 
-APIS: tuple[Api, ...] = (dms.api, events.api, operation.api)
+APIS: tuple[Api, ...] = (dms.api, audit.api, events.api, workflow.api, metadata.api, chains.api, operation.api)
 """Every API of the service.  What a path belongs to is told by the longest prefix: it decides the shape of errors."""
 
 EXTENSION = "dms_tags"
-
-
-class _NoDefinitions:
-    def rules(self, tenant: str, name: str) -> None:  # noqa: ARG002
-        return None
 
 
 class Services:
@@ -49,11 +62,29 @@ class Services:
         self.apis = apis
         self.store = TagStore(database)
         self.trail = Trail(database)
+        self.audit = TrailQuery(self.trail)
+        self.past = Past(database)
+        self.checkpointer = Checkpointer.of(database, settings)
+        self.exporter = Exporter(self.checkpointer, self.store)
         self.feed = Feed(self.trail, EventStream())
-        self.tags = TagService(self.store, _NoDefinitions())
-        self.guard = Guard(settings, authenticator(settings, TokenStore(database, self.store)))
+        self.definitions = Definitions(database, self.store)
+        self.tags = TagService(self.store, self.definitions)
+        self.leases = Leases(database, self.store)
+        self.claims = Claims(database, self.leases, self.definitions, self._clock)
+        self.search = Search(database, self.leases, self._clock)
+        self.batches = Batches(database, self.tags)
+        self.metadata = MetadataService(database, self.store)
+        self.chains = ChainService(database, self.store)
+        tokens = TokenStore(database, self.store)
+        self.sessions = Sessions(SessionStore(database, self.store, tokens.key))
+        self.guard = Guard(settings, authenticator(settings, tokens))
+        self._zone = ZoneInfo(settings.timezone)
         self._prepared = False
         self._preparing = Lock()
+
+    def _clock(self) -> Clock:
+        """The time at which a statement is evaluated, in the zone whose days its days are."""
+        return Clock(zone=self._zone)
 
     def prepare(self) -> None:
         """Brings the database up to date, once.  Raises `StoreUnavailable`, and `CannotStart` for a newer database."""
@@ -90,9 +121,10 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     service has made and for a route that declares no permission.
     """
     settings = settings or Settings.from_environment()
-    services = Services(settings, database or Database.connect(settings, [metrics.MongoCalls()]), apis)
+    services = Services(settings, database or Database.connect(settings), apis)
     app = Flask("dms_tags", template_folder="api/operation/templates", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.body_limit
+    app.config["ORIGIN"] = settings.origin
     app.url_map.merge_slashes = False
     app.extensions[EXTENSION] = services
     services.guard.init_app(app)

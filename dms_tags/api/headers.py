@@ -48,7 +48,12 @@ def if_none_match(headers: Headers) -> tuple[str, ...] | None:
 
 def _entity_tags(headers: Headers, header: str) -> tuple[str, ...] | None:
     text = headers.get(header)
-    if text is None or text.strip() == "*":
+    return None if text is None else entity_tags(text, header)
+
+
+def entity_tags(text: str, header: str) -> tuple[str, ...] | None:
+    """The entity tags that `text` lists as the header does; None for `*`.  Raises `InvalidParameter`."""
+    if text.strip() == "*":
         return None
     found: list[str] = []
     at = 0
@@ -66,7 +71,12 @@ def _entity_tags(headers: Headers, header: str) -> tuple[str, ...] | None:
 def idempotency_key(headers: Headers) -> str | None:
     """The request's `Idempotency-Key`, None where it has none.  Raises `InvalidParameter`."""
     text = headers.get("Idempotency-Key")
-    if text is not None and not _idempotency_key(text):
+    return None if text is None else valid_key(text)
+
+
+def valid_key(text: str) -> str:
+    """`text`, if it is an idempotency key; else `InvalidParameter`."""
+    if not _idempotency_key(text):
         raise InvalidParameter("an Idempotency-Key is 1 to 64 visible ASCII characters")
     return text
 

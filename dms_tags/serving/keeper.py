@@ -19,6 +19,9 @@ from dms_tags.errors import CannotStart, StoreUnavailable
 from dms_tags.serving import logs
 from dms_tags.serving.report import report_cannot_start
 from dms_tags.settings import Settings
+from dms_tags.tags.leases import BATCH as LEASES
+from dms_tags.tags.leases import Leases
+from dms_tags.tags.store import TagStore
 
 FIRST_WAIT: Final = 0.25
 LONGEST_WAIT: Final = 5.0
@@ -29,6 +32,9 @@ RELAY_SECONDS: Final = 0.03
 """Pause of the relay before a small batch: small beside the lag that is promised, and it spares MongoDB round trips."""
 RELAY_BATCH: Final = 200
 """Entries from which on a batch is no small one."""
+
+LEASE_SECONDS: Final = 0.5
+"""Pause between two looks for leases that have run out: a dead worker's object is held up by no more than that."""
 
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -53,9 +59,11 @@ class Duty:
 def duties(settings: Settings, database: Database) -> list[Duty]:
     """All duties of a service.  Raises `CannotStart` for settings that do not fit."""
     relay = Relay(database)
+    leases = Leases(database, TagStore(database))
     return [
         Duty("relay", lambda _stop: relay.run_once() >= RELAY_BATCH, RELAY_SECONDS, relay.release),
         Duty("checkpoints", Checkpointer.of(database, settings).run_once, settings.checkpoint_seconds),
+        Duty("leases", lambda _stop: leases.take_back() >= LEASES, LEASE_SECONDS),
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from dms_tags.errors import TagNotFound
+from dms_tags.errors import StateMismatch, TagNotFound, UnknownState
 from dms_tags.tags.model import Change, Changed, Kind, Resource, Tag, Verb
 from dms_tags.tags.store import TagStore
 
@@ -16,6 +16,9 @@ class Rules(Protocol):
 
     def forbidden_from(self, state: int) -> tuple[int, ...]:
         """The states that may not be left for `state`.  Raises `UnknownState`."""
+
+    def is_initial(self, state: int) -> bool:
+        """Whether a tag may begin in `state`."""
 
     def require_initial(self, state: int) -> None:
         """Raises `UnknownState` or `TransitionNotAllowed` unless a tag may begin in `state`."""
@@ -52,10 +55,17 @@ class TagService:
 
     def change(self, change: Change) -> Changed:
         """Makes one change under the rules of the tag's definition; raises what `TagStore.change` does, and `UnknownState`."""
-        return self._store.change(self.ruled(change))
+        try:
+            ruled = self.ruled(change)
+        except UnknownState as unknown:
+            return self._same_again(change, unknown)
+        return self._store.change(ruled)
 
     def ruled(self, change: Change) -> Change:
-        """The change with what an enforced definition demands as one more condition of its write."""
+        """The change with what an enforced definition demands as one more condition of its write.
+
+        Raises `UnknownState`, and for an add that may not begin so `TransitionNotAllowed`.
+        """
         if change.resource.kind is not Kind.OBJECT or change.verb is Verb.DELETE:
             return change
         rules = self._definitions.rules(change.resource.tenant, change.name)
@@ -64,4 +74,17 @@ class TagService:
         if change.verb is Verb.ADD:
             rules.require_initial(change.state)
             return change
-        return replace(change, conditions=replace(change.conditions, forbidden_from=rules.forbidden_from(change.state)))
+        conditions = replace(
+            change.conditions, forbidden_from=rules.forbidden_from(change.state), initial=rules.is_initial(change.state)
+        )
+        return replace(change, conditions=conditions)
+
+    def _same_again(self, change: Change, unknown: UnknownState) -> Changed:
+        """Sets a state that the definition does not know, which only a tag that is in it already may be set to."""
+        if change.verb is Verb.ADD or change.conditions.state not in (None, change.state):
+            raise unknown
+        conditions = replace(change.conditions, state=change.state)
+        try:
+            return self._store.change(replace(change, verb=Verb.UPDATE, conditions=conditions))
+        except (StateMismatch, TagNotFound):
+            raise unknown from None

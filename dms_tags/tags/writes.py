@@ -76,7 +76,8 @@ def compose(change: Change, verb: Verb, at: datetime, lease: Lease | None = None
                 "tags.$.etag": change_id,
             }
             if lease is not None:
-                update["$unset"] = {"tags.$.lease": ""}
+                # None rather than gone: mongomock does not know $unset under a positional operator, and says nothing
+                update["$set"]["tags.$.lease"] = None
     if change.idempotency is not None:
         query["replies.key"] = {"$ne": change.idempotency.key}
         update["$push"]["replies"] = {"$each": [reply(change, verb, change_id, trace_id, at)], "$slice": -KEPT_REPLIES}

@@ -1,0 +1,1 @@
+"""What workflow engines call: claims, leases, searches, batches and tag definitions (API.md section 3)."""

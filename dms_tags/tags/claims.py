@@ -1,0 +1,223 @@
+"""Claims: the next object of a statement, its tag set in the same write that proves it still is one (API.md section 3).
+
+Every change of an object moves its `seq`, so a candidate that is written under the `seq` it was read with still is what
+the statement asked for, and nobody else has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+from typing import Final
+
+from pymongo import ReturnDocument
+
+from dms_tags.database import Database, Document, store_errors
+from dms_tags.errors import IdempotencyKeyReused
+from dms_tags.query.compiler import Plan, Scope, compile_statement
+from dms_tags.query.filters import Filter
+from dms_tags.query.moments import Clock
+from dms_tags.query.statement import Statement
+from dms_tags.tags.candidates import Pools
+from dms_tags.tags.finder import Finder
+from dms_tags.tags.leases import Leases
+from dms_tags.tags.model import MAX_TAGS, Actor, Change, Conditions, Idempotency, Kind, Resource, Tag, Verb, now
+from dms_tags.tags.service import Definitions
+from dms_tags.tags.writes import Write, compose, tag_of
+
+MAX_LOST: Final = 40
+"""Candidates that a claim may lose to others before it gives up (API.md section 3)."""
+
+MAX_LIMIT: Final = 100
+MAX_LEASE_SECONDS: Final = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a caller wants: up to `limit` objects of the statement, the tag `name` set to `state` on each.
+
+    `lease_seconds` makes it a lease, None: it is for good.  An idempotency key is kept with the tags that were claimed under
+    it, until they are claimed again.
+    """
+
+    tenant: str
+    statement: Statement
+    name: str
+    state: int
+    actor: Actor
+    trace_id: str | None = None
+    limit: int = 1
+    lease_seconds: int | None = None
+    idempotency: Idempotency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An object that was claimed: all its tags, the claimed one among them, and how often in a row it was claimed.
+
+    `replayed` says that it was claimed by an earlier, equal request.
+    """
+
+    object_id: str
+    tag: Tag
+    tags: tuple[Tag, ...]
+    attempts: int
+    replayed: bool = False
+
+
+class Claims:
+    """Claims of one process."""
+
+    def __init__(
+        self,
+        database: Database,
+        leases: Leases,
+        definitions: Definitions,
+        clock: Callable[[], Clock],
+        own: Callable[[], datetime] = now,
+    ) -> None:
+        self._database = database
+        self._leases = leases
+        self._definitions = definitions
+        self._clock = clock
+        self._own = own
+        self._pools = Pools(Finder(database))
+
+    def claim(self, claim: Claim) -> list[Claimed]:
+        """Claims up to `limit` objects; none where a look that began after the call found none.
+
+        Raises `InvalidQuery` for a statement that runs for too long, `UnknownState`, `IdempotencyKeyReused`, `StoreUnavailable`.
+        """
+        if claim.idempotency is not None:
+            replayed = self._replayed(claim, claim.idempotency)
+            if replayed:
+                return replayed
+        forbidden, initial = self._rules(claim)
+        scope = Scope(claim.tenant, _claimable(claim.name, forbidden, initial=initial))
+        pool = self._pools.of((claim.statement, claim.name, scope.tenant, forbidden, initial))
+        claimed: list[Claimed] = []
+        since, lost, lost_in_a_row, took_back = monotonic(), 0, 0, False
+        while len(claimed) < claim.limit and lost < MAX_LOST:
+            candidate = pool.take(lambda: self._plan(claim, scope), since, lost_in_a_row)
+            if candidate is None:
+                if claimed or took_back:
+                    break
+                # What a dead worker held may be due by now.  Whoever takes it back, the look after that finds it
+                self._leases.take_back(claim.tenant)
+                since, took_back = monotonic(), True
+                continue
+            won = self._write(claim, candidate, forbidden)
+            if won is None:
+                lost, lost_in_a_row = lost + 1, lost_in_a_row + 1
+            else:
+                lost_in_a_row = 0
+                claimed.append(won)
+        return claimed
+
+    def _replayed(self, claim: Claim, idempotency: Idempotency) -> list[Claimed]:
+        """What an earlier request with the same key claimed.  Raises `IdempotencyKeyReused` where it was another request."""
+        with store_errors():
+            documents = list(
+                self._database.tags.find(
+                    {"tenant": claim.tenant, "tags.claim.key": idempotency.key}, {"id": 1, "tags": 1}, limit=MAX_LIMIT
+                )
+            )
+        found: list[Claimed] = []
+        for document in documents:
+            row = next(row for row in document["tags"] if row.get("claim", {}).get("key") == idempotency.key)
+            if row["claim"]["fingerprint"] != idempotency.fingerprint:
+                raise IdempotencyKeyReused(
+                    f"the Idempotency-Key {idempotency.key!r} came with another request before; use a new key for a new request"
+                )
+            first = tag_of({**row, **{member: row["claim"][member] for member in ("state", "traceid", "creationDate", "etag")}})
+            tags = tuple(first if tag.name == first.name else tag for tag in map(tag_of, document["tags"]))
+            found.append(Claimed(document["id"], first, tags, row["claim"]["attempts"], replayed=True))
+        return found
+
+    def _plan(self, claim: Claim, scope: Scope) -> Plan:
+        return compile_statement(claim.statement, scope, self._clock())
+
+    def _rules(self, claim: Claim) -> tuple[tuple[int, ...], bool]:
+        """The states that may not be left for the claim's, and whether a tag may begin in it."""
+        rules = self._definitions.rules(claim.tenant, claim.name)
+        if rules is None:
+            return (), True
+        return rules.forbidden_from(claim.state), rules.is_initial(claim.state)
+
+    def _write(self, claim: Claim, candidate: Document, forbidden: tuple[int, ...]) -> Claimed | None:
+        """The one write.  None: the object was changed since it was read."""
+        row = next((row for row in candidate["tags"] if row["name"] == claim.name), None)
+        change = Change(
+            Resource(claim.tenant, Kind.OBJECT, candidate["id"]),
+            claim.name,
+            Verb.SET,
+            claim.actor,
+            claim.state,
+            claim.trace_id,
+            Conditions(etags=None if row is None else (row["etag"],), forbidden_from=forbidden),
+        )
+        attempts = _attempts(candidate, row, claim.name) + 1
+        write = compose(change, Verb.ADD if row is None else Verb.UPDATE, max(self._own(), candidate["lastAt"]))
+        write.query["seq"] = candidate["seq"]
+        if claim.lease_seconds is not None:
+            lease = {"until": self._leases.until(claim.lease_seconds), "back": row and row["state"], "attempts": attempts}
+            _add(write, "lease", lease)
+        if row is None:
+            write.update["$unset"] = {f"attempts.{claim.name}": ""}
+        if claim.idempotency is not None:
+            _add(
+                write,
+                "claim",
+                {
+                    "key": claim.idempotency.key,
+                    "fingerprint": claim.idempotency.fingerprint,
+                    **_kept(write),
+                    "attempts": attempts,
+                },
+            )
+        with store_errors():
+            document = self._database.tags.find_one_and_update(
+                write.query, write.update, projection={"id": 1, "tags": 1}, return_document=ReturnDocument.AFTER
+            )
+        if document is None:
+            return None
+        tags = tuple(map(tag_of, document["tags"]))
+        return Claimed(document["id"], next(tag for tag in tags if tag.name == claim.name), tags, attempts)
+
+
+def _claimable(name: str, forbidden: tuple[int, ...], *, initial: bool) -> tuple[Filter, ...]:
+    """What an object must match besides the statement: its tag not leased, nor in a state that it may not leave.
+
+    An object that lacks the tag must have room for it, and the tag must be one that may begin so.
+    """
+    taken: list[Filter] = [{"lease": {"$ne": None}}]
+    if forbidden:
+        taken.append({"state": {"$in": list(forbidden)}})
+    free = {"tags": {"$not": {"$elemMatch": {"name": name, "$or": taken}}}}
+    has = {"tags.name": name}
+    return free, {"$or": [has, {f"tags.{MAX_TAGS - 1}": {"$exists": False}}]} if initial else has
+
+
+def _add(write: Write, member: str, value: Document) -> None:
+    """One more member of the tag that the write sets."""
+    if write.verb is Verb.ADD:
+        write.update["$push"]["tags"][member] = value
+    else:
+        write.update["$set"][f"tags.$.{member}"] = value
+
+
+def _kept(write: Write) -> Document:
+    """What a repetition of the claim is answered with, also when others have changed the tag since."""
+    record = write.update["$push"]["outbox"]
+    return {"state": record["state"], "traceid": record["traceid"], "creationDate": record["at"], "etag": write.change_id}
+
+
+def _attempts(candidate: Document, row: Document | None, name: str) -> int:
+    """How often in a row the tag was claimed and came back unfinished."""
+    if row is None:
+        kept: int = candidate.get("attempts", {}).get(name, 0)
+        return kept
+    lapses = row.get("lapses")
+    return int(lapses["attempts"]) if lapses is not None and lapses["etag"] == row["etag"] else 0

@@ -1,0 +1,174 @@
+"""Definitions of tags: the states that a name may have, and the steps between them (API.md section 3).
+
+A definition is a resource of its own in the same engine, so that who changed it is in the trail.  It is enforced as one
+more condition of each write, a set of states that may not be left for the new one; there is no check before the write.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Final
+
+from dms_tags.database import Database, store_errors
+from dms_tags.errors import InvalidBody, NotFound, TagNotFound, TransitionNotAllowed, UnknownState
+from dms_tags.tags.model import Actor, Change, Conditions, Kind, Resource, Verb
+from dms_tags.tags.store import TagStore
+
+TAG: Final = "definition"
+"""The name of the one tag of a definition's resource; its state is the definition."""
+
+FRESH_SECONDS: Final = 1.5
+"""For so long a process believes what it has read: with the read itself, less than the 2 s that are promised."""
+
+MAX_STATES: Final = 1_000
+"""States of one definition, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """The states of tags of one name, with what each is called.
+
+    `transitions` maps a state to those that may follow it, None: any may follow any; a state that is no key of it may not
+    be left for another one.  `initial` are the states that a tag may begin in, None: any.  Where `enforce` is false the
+    definition only names states.
+    """
+
+    name: str
+    states: Mapping[int, str]
+    transitions: Mapping[int, frozenset[int]] | None = None
+    initial: frozenset[int] | None = None
+    enforce: bool = True
+
+    def __post_init__(self) -> None:
+        """Raises `InvalidBody` for steps from, to or into states that the definition does not name."""
+        for member, used in (
+            ("transitions", set(self.transitions or ()) | {to for many in (self.transitions or {}).values() for to in many}),
+            ("initial", set(self.initial or ())),
+        ):
+            unknown = sorted(used - set(self.states))
+            if unknown:
+                raise InvalidBody(f"{member}: states has no {unknown[0]}; every state is named in states", member)
+
+    def forbidden_from(self, state: int) -> tuple[int, ...]:
+        """The states that may not be left for `state`: never `state` itself, nor one that is not of the definition.
+
+        Raises `UnknownState`.
+        """
+        self._require_known(state)
+        if self.transitions is None:
+            return ()
+        return tuple(sorted(other for other in self.states if other != state and state not in self.transitions.get(other, ())))
+
+    def is_initial(self, state: int) -> bool:
+        """Whether a tag may begin in `state`."""
+        return self.initial is None or state in self.initial
+
+    def require_initial(self, state: int) -> None:
+        """Raises `UnknownState` or `TransitionNotAllowed` unless a tag may begin in `state`."""
+        self._require_known(state)
+        if self.initial is not None and state not in self.initial:
+            raise TransitionNotAllowed(f"a tag {self.name!r} begins in one of the states {_listed(self.initial)}, not in {state}")
+
+    def _require_known(self, state: int) -> None:
+        if state not in self.states:
+            raise UnknownState(f"the definition of {self.name!r} has the states {_listed(self.states)}, not {state}")
+
+
+def _listed(states: Any) -> str:
+    return ", ".join(map(str, sorted(states)))
+
+
+@dataclass(slots=True)
+class _Known:
+    """What a process has read of a tenant's definitions, and when."""
+
+    read: float
+    definitions: Mapping[str, Definition] = field(default_factory=dict)
+
+
+class Definitions:
+    """The definitions of all tenants."""
+
+    def __init__(self, database: Database, store: TagStore) -> None:
+        self._database = database
+        self._store = store
+        self._known: dict[str, _Known] = {}
+        self._lock = threading.Lock()
+
+    def rules(self, tenant: str, name: str) -> Definition | None:
+        """The enforced definition of tags called `name`, at most 2 s old; None where there is none."""
+        definition = self._fresh(tenant).get(name)
+        return definition if definition is not None and definition.enforce else None
+
+    def all(self, tenant: str) -> list[Definition]:
+        """The definitions of a tenant, as they are now, in order of name."""
+        return [definition for _, definition in sorted(self._read(tenant).items())]
+
+    def get(self, tenant: str, name: str) -> Definition:
+        """One definition, as it is now.  Raises `NotFound`."""
+        definition = self._read(tenant, name).get(name)
+        if definition is None:
+            raise NotFound(f"there is no definition of tags called {name!r}")
+        return definition
+
+    def put(self, tenant: str, definition: Definition, actor: Actor, trace_id: str | None = None) -> None:
+        """Sets a definition, in place of any other; recorded in the trail."""
+        self._change(tenant, definition.name, Verb.SET, actor, trace_id, document(definition))
+
+    def delete(self, tenant: str, name: str, actor: Actor, trace_id: str | None = None) -> None:
+        """Removes a definition; recorded in the trail.  Raises `NotFound`."""
+        try:
+            self._change(tenant, name, Verb.DELETE, actor, trace_id, None)
+        except TagNotFound as error:
+            raise NotFound(f"there is no definition of tags called {name!r}") from error
+
+    def _change(self, tenant: str, name: str, verb: Verb, actor: Actor, trace_id: str | None, state: Any) -> None:
+        resource = Resource(tenant, Kind.DEFINITION, name)
+        self._store.change(Change(resource, TAG, verb, actor, state, trace_id, Conditions()))
+        with self._lock:
+            self._known.pop(tenant, None)
+
+    def _fresh(self, tenant: str) -> Mapping[str, Definition]:
+        known = self._known.get(tenant)
+        if known is not None and monotonic() - known.read < FRESH_SECONDS:
+            return known.definitions
+        with self._lock:
+            known = self._known.get(tenant)
+            if known is None or monotonic() - known.read >= FRESH_SECONDS:
+                # The time before the read: what changes while it runs is known too late by no more than it takes
+                known = _Known(monotonic())
+                known.definitions = self._read(tenant)
+                self._known[tenant] = known
+        return known.definitions
+
+    def _read(self, tenant: str, name: str | None = None) -> Mapping[str, Definition]:
+        query: dict[str, Any] = {"tenant": tenant, "kind": str(Kind.DEFINITION), "tags": {"$elemMatch": {"name": TAG}}}
+        if name is not None:
+            query["_id"] = Resource(tenant, Kind.DEFINITION, name).key
+        with store_errors():
+            documents = list(self._database.tags.find(query, {"id": 1, "tags": 1}))
+        return {one["id"]: _definition(one["id"], row["state"]) for one in documents for row in one["tags"] if row["name"] == TAG}
+
+
+def document(definition: Definition) -> dict[str, Any]:
+    """A definition as it is kept in the trail and goes over the wire; members that were not given are left out."""
+    shown: dict[str, Any] = {"states": {str(state): name for state, name in sorted(definition.states.items())}}
+    if definition.transitions is not None:
+        shown["transitions"] = {str(state): sorted(following) for state, following in sorted(definition.transitions.items())}
+    if definition.initial is not None:
+        shown["initial"] = sorted(definition.initial)
+    return {**shown, "enforce": definition.enforce}
+
+
+def _definition(name: str, kept: Mapping[str, Any]) -> Definition:
+    transitions, initial = kept.get("transitions"), kept.get("initial")
+    return Definition(
+        name,
+        {int(state): called for state, called in kept["states"].items()},
+        None if transitions is None else {int(state): frozenset(following) for state, following in transitions.items()},
+        None if initial is None else frozenset(initial),
+        kept["enforce"],
+    )

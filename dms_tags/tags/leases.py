@@ -1,0 +1,138 @@
+"""Leases: holds on tags that end by themselves (API.md section 3).
+
+A lease runs until a time of the database's clock, which every write under it is judged by, so that services whose own
+clocks differ agree on who holds a tag.  One that ran out is taken back by whoever comes first: the reaper, a reader, or
+the next change of the tag.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Final
+
+from dms_tags.database import Database, Document, store_errors
+from dms_tags.errors import NotLeased, RevisionMismatch, StoreUnavailable, TagNotFound, TraceMismatch
+from dms_tags.tags.model import Actor, Changed, Kind, Lease, Resource, Tag, now
+from dms_tags.tags.names import same_trace
+from dms_tags.tags.store import TagStore
+from dms_tags.tags.writes import tag_of
+
+BATCH: Final = 200
+"""Leases that one look takes back, at most."""
+
+CLOCK_SECONDS: Final = 10.0
+"""For so long a process believes what it knows of the database's clock."""
+
+TRIES: Final = 20
+"""Times that a write under a lease which keeps being extended elsewhere is tried again."""
+
+
+class DatabaseClock:
+    """The database's clock, asked for now and then rather than with every claim."""
+
+    def __init__(self, database: Database, own: Callable[[], datetime] = now) -> None:
+        self._database = database
+        self._own = own
+        self._lock = threading.Lock()
+        self._ahead = timedelta()
+        self._asked: float | None = None
+
+    def now(self) -> datetime:
+        """The time in UTC, in whole milliseconds, by the database's clock."""
+        with self._lock:
+            if self._asked is None or monotonic() - self._asked > CLOCK_SECONDS:
+                self._ahead = self._database.now() - self._own()
+                self._asked = monotonic()
+            moment = self._own() + self._ahead
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+class Leases:
+    """What can be done with a leased tag besides changing it."""
+
+    def __init__(self, database: Database, store: TagStore, clock: DatabaseClock | None = None) -> None:
+        self._database = database
+        self._store = store
+        self._clock = clock or DatabaseClock(database)
+
+    def until(self, seconds: int) -> datetime:
+        """When a lease of so many seconds that begins now ends."""
+        return self._clock.now() + timedelta(seconds=seconds)
+
+    def extend(self, resource: Resource, name: str, trace_id: str, seconds: int, etags: tuple[str, ...] | None = None) -> Tag:
+        """Lets a lease run for `seconds` from now; the tag, its ETag too, stays as it is.
+
+        Raises `TagNotFound`, `TraceMismatch`, `RevisionMismatch` or `NotLeased`.
+        """
+        for _ in range(TRIES):
+            tag, lease = self._held(resource, name, trace_id, etags)
+            until = self.until(seconds)
+            query: Document = {
+                "_id": resource.key,
+                "tags": {"$elemMatch": {"name": name, "etag": tag.etag, "lease.until": lease.until}},
+                **self._database.not_yet(lease.until),
+            }
+            with store_errors():
+                written = self._database.tags.update_one(query, {"$set": {"tags.$.lease.until": until}})
+            if written.matched_count:
+                return tag
+        raise _contended(resource)
+
+    def give_back(
+        self, resource: Resource, name: str, trace_id: str, actor: Actor, etags: tuple[str, ...] | None = None
+    ) -> Changed:
+        """Ends a lease at once: the tag returns to the state it had, or goes, with a new trace id and ETag.
+
+        Raises `TagNotFound`, `TraceMismatch`, `RevisionMismatch` or `NotLeased`.
+        """
+        for _ in range(TRIES):
+            tag, _lease = self._held(resource, name, trace_id, etags)
+            changed = self._store.end_lease(resource, tag, actor, run_out=False)
+            if changed is not None:
+                return changed
+        raise _contended(resource)
+
+    def take_back(self, tenant: str | None = None) -> int:
+        """Takes back up to `BATCH` leases that have run out, of one tenant or of all.
+
+        How many there were: some of them others may have taken back meanwhile, which is as good.
+        """
+        moment = self._clock.now()
+        query: Document = {"tags.lease.until": {"$lte": moment}}
+        if tenant is not None:
+            query["tenant"] = tenant
+        with store_errors():
+            documents = list(
+                self._database.tags.find(
+                    query, {"tenant": 1, "kind": 1, "id": 1, "tags": 1}, limit=BATCH, sort=[("tags.lease.until", 1)]
+                )
+            )
+        lapsed = [
+            (Resource(document["tenant"], Kind(document["kind"]), document["id"]), tag)
+            for document in documents
+            for tag in map(tag_of, document["tags"])
+            if tag.lease is not None and tag.lease.until <= moment
+        ]
+        for resource, tag in lapsed:
+            self._store.take_back(resource, tag)
+        return len(lapsed)
+
+    def _held(self, resource: Resource, name: str, trace_id: str, etags: tuple[str, ...] | None) -> tuple[Tag, Lease]:
+        """The tag and its lease; a lease that has run out is taken back on the way, and then no longer there."""
+        tag = next((tag for tag in self._store.read(resource) if tag.name == name), None)
+        if tag is None:
+            raise TagNotFound(f"{resource.name} has no tag {name!r}: a lease that ran out may have removed it")
+        if not same_trace(trace_id, tag.trace_id):
+            raise TraceMismatch(f"the trace id of the request is not the one of the tag {name!r}: its lease is not yours", tag)
+        if etags is not None and tag.etag not in etags:
+            raise RevisionMismatch(f"the tag {name!r} was changed since: If-Match does not name its ETag", tag)
+        if tag.lease is None:
+            raise NotLeased(f"the tag {name!r} is not leased: a claim with leaseSeconds leases it")
+        return tag, tag.lease
+
+
+def _contended(resource: Resource) -> StoreUnavailable:
+    return StoreUnavailable(f"too many writers on {resource.name} at once; the lease is as it was")

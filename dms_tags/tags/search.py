@@ -1,0 +1,53 @@
+"""Searching: one page of the objects of a statement, and how many there are (API.md section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from dms_tags.database import Database
+from dms_tags.query.compiler import Scope, compile_statement
+from dms_tags.query.moments import Clock
+from dms_tags.query.statement import Statement
+from dms_tags.tags.finder import Finder
+from dms_tags.tags.leases import Leases
+from dms_tags.tags.model import Tag
+from dms_tags.tags.writes import tag_of
+
+MAX_ITEMS: Final = 1_000
+MAX_SKIP: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a search.  `total` is how many objects match; where `bounded`, there are more than could be counted."""
+
+    objects: tuple[tuple[str, tuple[Tag, ...]], ...]
+    more: bool
+    total: int
+    bounded: bool
+
+
+class Search:
+    """Searches of one process."""
+
+    def __init__(self, database: Database, leases: Leases, clock: Callable[[], Clock]) -> None:
+        self._finder = Finder(database)
+        self._leases = leases
+        self._clock = clock
+
+    def page(self, tenant: str, statement: Statement, skip: int, limit: int) -> Page:
+        """Up to `limit` objects after the first `skip`.  Raises `InvalidQuery` where it takes too long, `StoreUnavailable`.
+
+        Leases that have run out are taken back first, so that nobody finds a state that no longer holds.
+        """
+        self._leases.take_back(tenant)
+        plan = compile_statement(statement, Scope(tenant), self._clock())
+        documents = self._finder.find(plan, limit + 1, skip)
+        more = len(documents) > limit
+        found = tuple((document["id"], tuple(map(tag_of, document["tags"]))) for document in documents[:limit])
+        if not more and (found or not skip):
+            return Page(found, more, skip + len(found), bounded=False)
+        total, whole = self._finder.count(plan)
+        return Page(found, more, max(total, skip + len(documents) if documents else 0), bounded=not whole)
