@@ -20,7 +20,7 @@ import httpx
 from dms_tags.audit import merkle
 from dms_tags.audit.checkpoint import Checkpoint
 from dms_tags.audit.entry import MEMBERS, canonical
-from dms_tags.audit.export import MARK, csv_line, csv_row
+from dms_tags.audit.export import HEAD_HEADER, MARK, csv_line, csv_row
 from dms_tags.audit.verify.live import TRAIL, CannotLook, Remote, remote_tree
 from dms_tags.errors import CannotStart
 
@@ -83,19 +83,25 @@ class Download:
         self._note.unlink()
         return document
 
-    def _resume(self) -> int:
-        """Reads what an earlier attempt left, and cuts off a line that is not whole; the position before which to end."""
-        wanted = {"filters": dict(self._wanted.filters), "form": self._wanted.form, "proofs": self._wanted.proofs}
-        if self._note.exists() and self._part.exists():
-            noted = json.loads(self._note.read_text(encoding="utf-8"))
-            if noted["wanted"] != wanted:
-                raise CannotStart(f"{self._part} is of an export of something else: remove it, or name another file")
-            self._read_part()
-            return int(noted["before"])
-        head = int(Remote(self._client).get("?limit=1").json()["head"])
+    def _resume(self) -> int | None:
+        """Reads what an earlier attempt left, and cuts off a line that is not whole; the position before which to end, None: the head."""
+        if not self._note.exists() or not self._part.exists():
+            self._part.write_bytes(b"")
+            return None
+        noted = json.loads(self._note.read_text(encoding="utf-8"))
+        if noted["wanted"] != self._order:
+            raise CannotStart(f"{self._part} is of an export of something else: remove it, or name another file")
+        self._read_part()
+        return int(noted["before"])
+
+    @property
+    def _order(self) -> dict[str, Any]:
+        return {"filters": dict(self._wanted.filters), "form": self._wanted.form, "proofs": self._wanted.proofs}
+
+    def _fix_end(self, head: int) -> int:
+        """Notes the position before which this export ends, so that the rest of it, asked for later, ends there too."""
         before = min(head + 1, int(self._wanted.filters.get("before") or head + 1))
-        self._part.write_bytes(b"")
-        self._note.write_text(json.dumps({"wanted": wanted, "before": before}), encoding="utf-8")
+        self._note.write_text(json.dumps({"wanted": self._order, "before": before}), encoding="utf-8")
         return before
 
     def _read_part(self) -> None:
@@ -120,9 +126,12 @@ class Download:
         self._first = self._first or position
         self._last = position
 
-    def _fetch(self, out: BinaryIO, before: int) -> bytes:
+    def _fetch(self, out: BinaryIO, before: int | None) -> bytes:
         """Writes the lines that are missing; the manifest line of the whole."""
-        query = {**self._wanted.filters, "before": before, "format": "ndjson", "proofs": str(self._wanted.proofs).lower()}
+        query = {**self._wanted.filters, "format": "ndjson", "proofs": str(self._wanted.proofs).lower()}
+        resumed = before is not None
+        if before is not None:
+            query["before"] = before
         if self._last:
             query["after"] = self._last
         if self._wanted.form == "csv" and not out.tell():
@@ -133,34 +142,33 @@ class Download:
                 raise CannotLook(
                     f"the export was refused with {answer.status_code}: {answer.read().decode(errors='replace')[:300]}"
                 )
+            end = self._fix_end(int(answer.headers[HEAD_HEADER])) if before is None else before
             for line in _lines(answer):
                 if line.startswith(MANIFEST):
                     manifest = json.loads(line)["manifest"]
                     if manifest["sha256"] != part.hexdigest() or manifest["count"] != count:
                         raise CannotLook("the export came spoilt: its sum is not its manifest's")
-                    return line if self._is_whole(manifest) else self._whole(manifest)
+                    return self._whole(manifest) if resumed or self._wanted.form == "csv" else line
                 part.update(line)
                 count += 1
                 entry = json.loads(line)
                 self._write(out, csv_row(entry) if self._wanted.form == "csv" else line)
                 self._took(entry["position"])
                 if not self._count % PROGRESS_EVERY:
-                    self._progress(self._last, before - 1)
+                    self._progress(self._last, end - 1)
         raise httpx.RemoteProtocolError("it has no manifest")
 
     def _write(self, out: BinaryIO, line: bytes) -> None:
         self._digest.update(line)
         out.write(line)
 
-    def _is_whole(self, manifest: Mapping[str, Any]) -> bool:
-        return self._wanted.form == "ndjson" and manifest["count"] == self._count
-
     def _whole(self, manifest: Mapping[str, Any]) -> bytes:
         """The manifest line of a file that came in several parts, or that has another form than its lines came in."""
         document = {name: value for name, value in manifest.items() if name != "total"}
-        filters = {name: value for name, value in document["filters"].items() if name != "after"}
-        if "after" in self._wanted.filters:
-            filters["after"] = self._wanted.filters["after"]
+        # what was added to ask for the rest alone is no part of what was asked for
+        filters = {name: value for name, value in document["filters"].items() if name in self._wanted.filters}
+        if "after" in filters:
+            filters["after"] = int(self._wanted.filters["after"])
         document |= {
             "count": self._count,
             "first": self._first,

@@ -40,6 +40,9 @@ from dms_tags.tags.store import TagStore
 MARK: Final = 3
 """Bytes of an entry's hash that a manifest keeps: a chance of 1 in 16 million that an altered entry goes unnamed."""
 
+HEAD_HEADER: Final = "X-Trail-Head"
+"""The header of an export's answer that tells the end of the trail before the first line comes."""
+
 KEPT_TILES: Final = 32
 FORMULA: Final = tuple("=+-@\t\r\n'\uff1d\uff0b\uff0d\uff20")
 """What a text cell must not begin with, lest a spreadsheet runs it; a quote mark, since that is what is put before these."""

@@ -29,6 +29,7 @@ from tests.audit.trails import entries, keyed
 
 SIZES = (1, 256, 300, 700)
 GOPATH = Path("/usr/share/gocode")
+GO = shutil.which("go")
 PROGRAM = Path(__file__).parent / "golang" / "main.go"
 
 
@@ -68,7 +69,7 @@ def texts(hashes: list[bytes]) -> list[str]:
 def by_go(log: dict[str, Any], folder: Path) -> None:
     environment = os.environ | {"GO111MODULE": "off", "GOPATH": str(GOPATH), "GOCACHE": str(folder / "cache"), "GOFLAGS": ""}
     done = subprocess.run(
-        ["go", "run", str(PROGRAM)],
+        [str(GO), "run", str(PROGRAM)],
         input=json.dumps(log),
         env=environment,
         capture_output=True,
@@ -140,7 +141,7 @@ def largest_power(count: int) -> int:
 
 
 READERS: list[Callable[[dict[str, Any], Path], None]] = [by_definition]
-if shutil.which("go") and (GOPATH / "src/golang.org/x/mod/sumdb/tlog").exists():
+if GO and (GOPATH / "src/golang.org/x/mod/sumdb/tlog").exists():
     READERS.append(by_go)
 
 

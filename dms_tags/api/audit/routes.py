@@ -15,6 +15,7 @@ from dms_tags.api.parameters import whole
 from dms_tags.api.problems import MEDIA_TYPE, PROBLEM_SCHEMA, render_problem
 from dms_tags.audit import merkle
 from dms_tags.audit.entry import canonical, flat
+from dms_tags.audit.export import HEAD_HEADER
 from dms_tags.audit.log import bundle
 from dms_tags.audit.merkle import HASH_SIZE
 from dms_tags.audit.tiles import WIDTH, TileName
@@ -76,6 +77,7 @@ def export(call: Call) -> Response:
         response = Response(exporter.csv(begun), content_type="text/csv; charset=utf-8; header=present")
     else:
         response = Response(exporter.ndjson(begun), content_type="application/x-ndjson")
+    response.headers[HEAD_HEADER] = str(begun.head)
     response.headers["Content-Disposition"] = f'attachment; filename="audit-{call.identity.tenant}.{form}"'
     return response
 
