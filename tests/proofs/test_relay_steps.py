@@ -151,6 +151,23 @@ def test_another_relay_dies_in_between(desk: Desk, step: str) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("limit", ["BATCH_RESOURCES", "BATCH_RECORDS"])
+@pytest.mark.parametrize("end", [None, "clear"], ids=["and-ends", "and-dies"])
+def test_another_relay_takes_a_part(desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str, limit: str, end: str | None) -> None:
+    """A relay that is overtaken by one with a smaller batch clears only what it knows to be in the trail."""
+    desk.some_changes()
+
+    def overtake() -> None:
+        with monkeypatch.context() as smaller, suppress(Died):
+            smaller.setattr(f"dms_tags.audit.relay.{limit}", 1)
+            desk.relay(end, die).run_once()
+
+    desk.relay(step, overtake).run_once()
+
+    desk.finish()
+
+
+@pytest.mark.parametrize("step", STEPS)
 def test_a_change_comes_between(desk: Desk, step: str) -> None:
     """A change that is made while a relay is at a step is moved by a later batch, after those before it."""
     desk.some_changes()
