@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from dms_tags.settings import Settings
 from tests.metadata.support import SITE, body_of, define, put, refused
-from tests.support.app import Service
+from tests.support.app import Service, running
 
 JSON = "application/json"
 INVALID, MISSING, BODY = "parameter_invalid", "parameter_missing", "body_invalid"
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    """The application in memory: what is refused here never reaches a store, and what is kept is tried on both elsewhere."""
+    with running(Settings(mongo_uri="mongomock://", auth="none")) as found:
+        yield found
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from pymongo.errors import AutoReconnect
 
-from dms_tags.settings import Settings
 from tests.metadata.support import SITE, TRACE, body_of, define, put, refused
-from tests.support.app import Service, running
-from tests.support.faults import Faulty, faulty_database
+from tests.support.app import Service
+from tests.support.faults import Faulty, breakable_service
 from tests.support.openapi import valid
 
 TAG_VALUE = {
@@ -35,15 +32,9 @@ ERROR_RESPONSE = {
 
 
 @pytest.fixture
-def breakable() -> Iterator[tuple[Service, Faulty]]:
+def breakable() -> tuple[Service, Faulty]:
     """The application on a store that fails when told to."""
-    settings = Settings(mongo_uri="mongomock://", auth="none")
-    database, switch = faulty_database(settings)
-    with running(settings, database) as found:
-        try:
-            yield found, switch
-        finally:
-            switch.error = None
+    return breakable_service()
 
 
 def test_request_of_the_seed(service: Service) -> None:

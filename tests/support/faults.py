@@ -1,11 +1,13 @@
-"""A store that fails when told to, through the collections that services are handed."""
+"""The application on a store that fails when told to, through the collection of tags that its services are handed."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from dms_tags.app import create_app
 from dms_tags.database import Database
 from dms_tags.settings import Settings
+from tests.support.app import Service
 
 
 class Faulty:
@@ -21,10 +23,12 @@ class Faulty:
         return getattr(self._collection, name)
 
 
-def faulty_database(settings: Settings) -> tuple[Database, Faulty]:
-    """A database, and the switch that makes its tags fail."""
+def breakable_service() -> tuple[Service, Faulty]:
+    """The application in memory, without a relay, and the switch that makes its tags fail."""
+    settings = Settings(mongo_uri="mongomock://", auth="none")
     database = Database.connect(settings)
     database.prepare()
     switch = Faulty(database.tags)
     database.tags = switch  # type: ignore[assignment]
-    return database, switch
+    app = create_app(settings, database=database)
+    return Service(app, app.test_client(), database), switch
