@@ -6,6 +6,7 @@ Any number of services may run their keepers side by side: each duty sees to tha
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -150,11 +151,16 @@ def _prepare(database: Database, stop: threading.Event) -> bool:
             database.prepare()
         except StoreUnavailable as error:
             if pause == 0.0:
-                log.warning("MongoDB does not answer; the service goes on by itself when it does: %s", error.detail)
+                log.warning("MongoDB does not answer; the service goes on by itself when it does: %s", _cause(error))
             pause = LONGEST_WAIT / 5
         else:
             return True
     return False
+
+
+def _cause(error: StoreUnavailable) -> str:
+    """What the driver says, without its configuration and the server's whole reply."""
+    return re.split(r" \(configured|, (?:Timeout|full error): ", str(error.__cause__ or error), maxsplit=1)[0]
 
 
 def main() -> None:

@@ -129,6 +129,9 @@ def _application(settings: Settings) -> Application:
     from dms_tags import create_app
     from dms_tags.app import EXTENSION
 
+    if not settings.in_memory:
+        # That MongoDB does not answer is said by the keeper, once for all processes.
+        logging.getLogger("dms_tags.app").setLevel(logging.ERROR)
     try:
         application = create_app(settings)
     except CannotStart as error:
