@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from dms_tags.audit.checkpointer import Checkpointer
@@ -30,7 +31,10 @@ LONGEST_WAIT: Final = 5.0
 STOP_SECONDS: Final = 5.0
 """How long duties may take to finish what they are at."""
 RELAY_SECONDS: Final = 0.03
-"""Pause of the relay before a small batch: small beside the lag that is promised, and it spares MongoDB round trips."""
+"""Time after which the relay looks again when nothing was pending: what an audit read may have to wait."""
+GATHER_SECONDS: Final = 0.12
+"""Time for which changes gather after a small batch.  Under load it makes few large batches of many small ones, which
+cost MongoDB and the relay nearly as much each; the lag that is promised is a second."""
 RELAY_BATCH: Final = 200
 """Entries from which on a batch is no small one."""
 
@@ -62,10 +66,17 @@ def duties(settings: Settings, database: Database) -> list[Duty]:
     relay = Relay(database)
     leases = Leases(database, TagStore(database))
     return [
-        Duty("relay", lambda _stop: relay.run_once() >= RELAY_BATCH, RELAY_SECONDS, relay.release),
+        Duty("relay", partial(_move, relay), RELAY_SECONDS, relay.release),
         Duty("checkpoints", Checkpointer.of(database, settings).run_once, settings.checkpoint_seconds),
         Duty("leases", lambda _stop: leases.take_back() >= LEASES, LEASE_SECONDS),
     ]
+
+
+def _move(relay: Relay, stop: threading.Event) -> bool:
+    moved = relay.run_once()
+    if 0 < moved < RELAY_BATCH:
+        stop.wait(GATHER_SECONDS)
+    return moved > 0
 
 
 class Keeper:

@@ -34,14 +34,17 @@ class Write:
     change_id: str
     trace_id: str
 
-    def outcome(self, change: Change, before: Tag | None) -> Changed:
-        """What comes of the change if the write is made, on a tag that was as `before`."""
+    def outcome(self, change: Change, before: Tag | None = None) -> Changed:
+        """What comes of the change if the write is made, on a tag that was as `before`.
+
+        Without `before` an updated tag's `since` is not known: it tells the time of the change.
+        """
         at = self.update["$set"]["lastAt"]
         if self.verb is Verb.DELETE:
             return Changed(None, self.trace_id)
         since = at if before is None else before.since
         tag = Tag(change.name, change.state, self.trace_id, at, self.change_id, since)
-        return Changed(tag, self.trace_id, added=before is None)
+        return Changed(tag, self.trace_id, added=self.verb is Verb.ADD)
 
 
 def compose(change: Change, verb: Verb, at: datetime, lease: Lease | None = None) -> Write:
