@@ -12,15 +12,17 @@ from typing import Any, Final
 
 import httpx
 
-from dms_tags.audit import output
+from dms_tags.audit import output, table
 from dms_tags.audit.download import Download, Wanted
 from dms_tags.audit.verify.file import verify_file
 from dms_tags.audit.verify.live import CannotLook, Remote, verify_live
+from dms_tags.audit.verify.manifest import manifest_beside
 from dms_tags.audit.verify.report import NOT_LOOKED, read_keys
 from dms_tags.client.connection import Connection
 from dms_tags.errors import CannotStart, Unproven
 
 PAGE: Final = 1000
+NAMES: Final = table.head()
 SECONDS: Final = 60.0
 
 FILTERS: Final[Mapping[str, tuple[str, str]]] = {
@@ -89,9 +91,16 @@ def _verify_file(file: Path, keys: list[Any], kept: str | None) -> int:
     if file.stat().st_size == 0:
         sys.stdout.write(f"{file}: empty, nothing was looked at\n")
         return NOT_LOOKED
+    if _begins_with_names(file) and not manifest_beside(file).exists():
+        raise CannotStart(f"cannot look: {manifest_beside(file)}, the manifest of this table, is not there")
     with output.bar("verifying") as progress:
         report = verify_file(file, keys, kept, progress)
     return output.tell(str(file), report)
+
+
+def _begins_with_names(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(len(NAMES)) == NAMES
 
 
 def _filters(arguments: argparse.Namespace) -> dict[str, Any]:

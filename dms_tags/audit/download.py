@@ -17,14 +17,14 @@ from typing import Any, BinaryIO, Final
 
 import httpx
 
-from dms_tags.audit import merkle
+from dms_tags.audit import merkle, table
 from dms_tags.audit.checkpoint import Checkpoint
-from dms_tags.audit.entry import MEMBERS, canonical
-from dms_tags.audit.export import HEAD_HEADER, MARK, csv_line, csv_row
+from dms_tags.audit.entry import canonical
+from dms_tags.audit.export import HEAD_HEADER, MARK
 from dms_tags.audit.verify.live import TRAIL, CannotLook, Remote, remote_tree
+from dms_tags.audit.verify.manifest import MANIFEST, manifest_beside
 from dms_tags.errors import CannotStart
 
-MANIFEST: Final = b'{"manifest":'
 PROGRESS_EVERY: Final = 5_000
 RUN_FILTERS: Final = frozenset({"from", "to", "after", "before"})
 """With no others the export is a run of positions."""
@@ -77,8 +77,7 @@ class Download:
             ) from error
         document: Mapping[str, Any] = json.loads(manifest)["manifest"]
         if self._wanted.form == "csv":
-            beside = self._file.with_name(f"{self._file.name}.manifest.json")
-            beside.write_bytes(manifest)
+            manifest_beside(self._file).write_bytes(manifest)
         self._part.replace(self._file)
         self._note.unlink()
         return document
@@ -107,18 +106,15 @@ class Download:
     def _read_part(self) -> None:
         whole = 0
         with self._part.open("rb") as part:
-            for number, line in enumerate(part):
+            for number, line in enumerate(table.rows(part) if self._wanted.form == "csv" else part):
                 if not line.endswith(b"\n") or line.startswith(MANIFEST):
                     break
                 whole += len(line)
                 self._digest.update(line)
-                if self._wanted.form == "csv":
-                    if number:
-                        self._took(int(line.split(b",", 3)[MEMBERS.index("position")]))
-                else:
-                    entry = json.loads(line)
-                    self._marks += merkle.leaf_hash(_leaf(entry))[:MARK]
-                    self._took(int(entry["position"]))
+                if self._wanted.form == "ndjson" or number:
+                    leaf = table.leaf(line) if self._wanted.form == "csv" else _leaf(line)
+                    self._marks += merkle.leaf_hash(leaf)[:MARK]
+                    self._took(int(json.loads(leaf)["position"]))
         os.truncate(self._part, whole)
 
     def _took(self, position: int) -> None:
@@ -135,7 +131,7 @@ class Download:
         if self._last:
             query["after"] = self._last
         if self._wanted.form == "csv" and not out.tell():
-            self._write(out, csv_line(MEMBERS))
+            self._write(out, table.head())
         part, count = hashlib.sha256(), 0
         with self._client.stream("GET", f"{TRAIL}/export", params=query) as answer:
             if answer.status_code != httpx.codes.OK:
@@ -152,7 +148,7 @@ class Download:
                 part.update(line)
                 count += 1
                 entry = json.loads(line)
-                self._write(out, csv_row(entry) if self._wanted.form == "csv" else line)
+                self._write(out, table.row(entry) if self._wanted.form == "csv" else line)
                 self._took(entry["position"])
                 if not self._count % PROGRESS_EVERY:
                     self._progress(self._last, end - 1)
@@ -177,7 +173,7 @@ class Download:
             "filters": filters,
         }
         run = document.pop("run", None)
-        if self._wanted.form == "ndjson" and document["checkpoint"] and self._count and not filters.keys() - RUN_FILTERS:
+        if document["checkpoint"] and self._count and not filters.keys() - RUN_FILTERS:
             document["run"] = self._run(Checkpoint.parse(document["checkpoint"].rpartition("\n\n")[0] + "\n").size, run)
         text = canonical({"manifest": document})[:-2]
         return text + b',"total":"' + hashlib.sha256(text).hexdigest().encode() + b'"}}\n'
@@ -194,8 +190,8 @@ class Download:
         return {"size": size, **texts, "marks": b64encode(marks).decode()}
 
 
-def _leaf(entry: dict[str, Any]) -> bytes:
-    return canonical({name: value for name, value in entry.items() if name != "proof"})
+def _leaf(line: bytes) -> bytes:
+    return canonical({name: value for name, value in json.loads(line).items() if name != "proof"})
 
 
 def _lines(answer: httpx.Response) -> Iterator[bytes]:

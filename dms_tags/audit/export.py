@@ -17,9 +17,6 @@ With `proofs` every line has a member `proof` more, its inclusion proof in the t
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -27,9 +24,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
-from dms_tags.audit import merkle
+from dms_tags.audit import merkle, table
 from dms_tags.audit.checkpointer import Checkpointer
-from dms_tags.audit.entry import MEMBERS, Entry, canonical, flat
+from dms_tags.audit.entry import Entry, canonical, flat
 from dms_tags.audit.filters import Filters
 from dms_tags.audit.merkle import HASH_SIZE, Node
 from dms_tags.audit.query import TrailQuery
@@ -44,8 +41,6 @@ HEAD_HEADER: Final = "X-Trail-Head"
 """The header of an export's answer that tells the end of the trail before the first line comes."""
 
 KEPT_TILES: Final = 32
-FORMULA: Final = tuple("=+-@\t\r\n'\uff1d\uff0b\uff0d\uff20")
-"""What a text cell must not begin with, lest a spreadsheet runs it; a quote mark, since that is what is put before these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +102,9 @@ class Exporter:
 
     def csv(self, export: Export) -> Iterator[bytes]:
         """The export as CSV, a line of names first; without a manifest, which a CSV file has beside it."""
-        yield csv_line(MEMBERS)
+        yield table.head()
         for batch in self._batches(export):
-            yield b"".join(csv_row(flat(entry)) for entry in batch)
+            yield b"".join(table.row(flat(entry)) for entry in batch)
 
     def _batches(self, export: Export) -> Iterator[list[Entry]]:
         return self._query.walk(export.tenant, export.filters, export.upto)
@@ -188,26 +183,6 @@ class _KeptTree:
                 row = [merkle.node_hash(row[at], row[at + 1]) for at in range(0, len(row) - 1, 2)]
                 rows[1 << height] = row
             self._kept[tile] = rows
-
-
-def csv_line(cells: Sequence[Any]) -> bytes:
-    """One line of CSV (RFC 4180)."""
-    out = io.StringIO()
-    csv.writer(out).writerow(cells)
-    return out.getvalue().encode()
-
-
-def csv_row(flat_entry: Mapping[str, Any]) -> bytes:
-    """A flat entry as a line of CSV: members in the order of the first line, null as nothing, no cell that runs as a formula."""
-    return csv_line([_cell(flat_entry.get(name)) for name in MEMBERS])
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, str):
-        return f"'{value}" if value.startswith(FORMULA) else value
-    if isinstance(value, Mapping):
-        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return value
 
 
 def _text(digest: bytes) -> str:

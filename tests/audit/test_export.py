@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
+import io
 import json
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from dms_tags.audit import table
 from dms_tags.audit.checkpointer import Checkpointer
 from dms_tags.audit.entry import canonical, flat
 from dms_tags.audit.export import Exporter
@@ -18,12 +24,13 @@ from dms_tags.audit.filters import Filters
 from dms_tags.audit.keys import SigningKey
 from dms_tags.audit.note import Signer, Verifier
 from dms_tags.audit.verify.file import verify_file
+from dms_tags.audit.verify.manifest import manifest_beside
 from dms_tags.audit.verify.report import Report
 from dms_tags.database import Database
 from dms_tags.settings import Settings
 from dms_tags.tags.model import Actor
 from dms_tags.tags.store import TagStore
-from tests.audit.trails import BEGIN, fill, keyed
+from tests.audit.trails import BEGIN, entries, fill, keyed
 
 COUNT = 700
 ACTOR = Actor("auditor", "token")
@@ -91,6 +98,61 @@ def test_export_holds(bench: Bench, filters: Filters, proofs: bool, count: int |
 
     assert 0 == report.status, report
     assert report.entries == count or count is None
+
+
+def as_table(bench: Bench, file: Path) -> Path:
+    """The same export as CSV with its manifest beside it, as `dms-tags audit export` writes both."""
+    *lines, last = file.read_bytes().splitlines(keepends=True)
+    rows = table.head() + b"".join(table.row(json.loads(line)) for line in lines)
+    manifest = json.loads(last)
+    manifest["manifest"] |= {"sha256": hashlib.sha256(rows).hexdigest()}
+    csv_file = bench.folder / "export.csv"
+    csv_file.write_bytes(rows)
+    manifest_beside(csv_file).write_bytes(_sealed(manifest))
+    return csv_file
+
+
+def test_table_holds(bench: Bench) -> None:
+    """An export as CSV verifies like one as NDJSON: its rows tell the very entries that were signed."""
+    report = bench.verify(as_table(bench, bench.export(Filters(after=5, before=200))))
+
+    assert (0, 194) == (report.status, report.entries)
+
+
+STATES = st.one_of(
+    st.tuples(st.just("object"), st.integers(-(2**31), 2**31 - 1)),
+    st.tuples(st.just("site"), st.text(min_size=1)),
+    st.tuples(st.just("token"), st.dictionaries(st.text(), st.one_of(st.integers(), st.text(), st.booleans()))),
+)
+
+
+@given(STATES, st.text(min_size=1), st.one_of(st.none(), st.text(min_size=1)))
+def test_rows_there_and_back(state: tuple[str, Any], actor: str, trace_id: str | None) -> None:
+    """Whatever an entry holds, its row gives back its canonical JSON, and no cell begins like a formula."""
+    entry = flat(next(iter(entries(1))))
+    entry |= {"resource": f"{state[0]}/1", "state": state[1], "createdBy": actor, "previousTraceId": trace_id}
+    row = table.row(entry)
+
+    assert canonical(entry) == table.leaf(row)
+    assert [row] == list(table.rows(io.BytesIO(row)))
+    cells = next(csv.reader(io.StringIO(row.decode(), newline="")))
+    assert not [
+        cell for cell in cells if cell.startswith(("=", "+", "@", "\t")) or (cell.startswith("-") and not cell[1:].isdigit())
+    ]
+
+
+def test_tampered_table(bench: Bench) -> None:
+    """Every changed byte of a row is detected, at the right position."""
+    file = as_table(bench, bench.export(Filters(before=60)))
+    names, *rows = file.read_bytes().splitlines(keepends=True)
+    for seed in range(40):
+        lines, position = changed_byte([*rows, b""], random.Random(seed))
+        file.write_bytes(names + b"".join(lines))
+        report = bench.verify(file)
+
+        assert 1 == report.status
+        assert report.worst is not None
+        assert position == report.worst.position, (seed, report.findings)
 
 
 def test_part_without_proofs_is_not_called_proven(bench: Bench) -> None:
@@ -212,7 +274,14 @@ def cut_off(lines: list[bytes], chance: random.Random) -> tuple[list[bytes], int
 def _summed(lines: list[bytes]) -> list[bytes]:
     manifest = json.loads(lines[-1])
     manifest["manifest"] |= {"sha256": hashlib.sha256(b"".join(lines[:-1])).hexdigest(), "count": len(lines) - 1}
-    return [*lines[:-1], canonical(manifest) + b"\n"]
+    return [*lines[:-1], _sealed(manifest)]
+
+
+def _sealed(manifest: dict[str, Any]) -> bytes:
+    """The manifest line with its own sum made to fit."""
+    del manifest["manifest"]["total"]
+    text = canonical(manifest)[:-2]
+    return text + b',"total":"' + hashlib.sha256(text).hexdigest().encode() + b'"}}\n'
 
 
 MUTATIONS: list[Mutation] = [changed_byte, changed_manifest, changed_value, removed, doubled, swapped, inserted, cut_off]

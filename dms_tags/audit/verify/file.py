@@ -8,14 +8,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from dms_tags.audit import merkle
+from dms_tags.audit import merkle, table
 from dms_tags.audit.checkpoint import Checkpoint
 from dms_tags.audit.entry import canonical
 from dms_tags.audit.export import MARK
 from dms_tags.audit.merkle import RangeProof
 from dms_tags.audit.note import Verifier
 from dms_tags.audit.verify.examiner import MALFORMED, Broken, Examiner
-from dms_tags.audit.verify.manifest import MANIFEST, CutOff, Manifest, Run, entries_of, hashes_of
+from dms_tags.audit.verify.manifest import MANIFEST, CutOff, Manifest, Run, entries_of, hashes_of, is_table
 from dms_tags.audit.verify.report import Kept, KeptRoots, Progress, Report
 from dms_tags.errors import Unproven
 
@@ -61,12 +61,17 @@ class _FileVerification:
         return self.report
 
     def _lines(self, progress: Progress) -> Iterator[bytes]:
-        for line in entries_of(self._file, self._manifest.begin):
-            self._digest.update(line)
+        """The lines with entries; the rows of a table as the lines that they tell, an empty one where they tell none."""
+        spelt_lines = entries_of(self._file, self._manifest.begin)
+        in_table = is_table(self._file)
+        if in_table:
+            self._digest.update(next(spelt_lines, b""))
+        for spelt in spelt_lines:
+            self._digest.update(spelt)
             self._count += 1
             if not self._count % PROGRESS_EVERY:
                 progress(self._count, self._manifest.count)
-            yield line
+            yield _told(spelt) if in_table else spelt
         progress(self._count, self._manifest.count)
 
     def _verify_run(self, run: Run, checkpoint: Checkpoint, progress: Progress) -> None:
@@ -205,6 +210,13 @@ class _FileVerification:
             )
         elif self._digest.hexdigest() != manifest.sha256:
             report.found(None, "the sum of the lines is not the manifest's sha256: the file or its manifest was altered")
+
+
+def _told(row: bytes) -> bytes:
+    try:
+        return table.leaf(row) + b"\n"
+    except ValueError:
+        return b"\n"
 
 
 def _position(line: bytes) -> int | None:

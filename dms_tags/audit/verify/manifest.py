@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from dms_tags.audit import table
 from dms_tags.audit.export import MARK
 from dms_tags.audit.merkle import HASH_SIZE
 from dms_tags.errors import Unproven
@@ -44,7 +45,11 @@ class Manifest:
     @classmethod
     def read(cls, file: Path) -> Manifest:
         """The manifest of `file`.  Raises `CutOff` where there is none, `Unproven` where it is spoilt."""
-        begin, line = _last_line(file)
+        table_form = is_table(file)
+        if table_form:
+            begin, line = file.stat().st_size, manifest_beside(file).read_bytes()
+        else:
+            begin, line = _last_line(file)
         glued = line.find(MANIFEST)
         if glued > 0:  # the end of the line before was altered
             begin, line = begin + glued, line[glued:]
@@ -52,7 +57,7 @@ class Manifest:
             document = json.loads(line)
             manifest = document["manifest"]
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            if b'"sha256":' in line and b'"checkpoint":' in line:
+            if table_form or (b'"sha256":' in line and b'"checkpoint":' in line):
                 raise Unproven("the manifest, the last line, was altered: it cannot be read") from error
             raise CutOff("the file is cut off: its last line is no manifest") from error
         if not line.endswith(b"\n"):
@@ -76,11 +81,21 @@ def hashes_of(texts: Sequence[str]) -> list[bytes]:
     return hashes
 
 
+def manifest_beside(file: Path) -> Path:
+    """The file that a CSV export has its manifest in."""
+    return file.with_name(f"{file.name}.manifest.json")
+
+
+def is_table(file: Path) -> bool:
+    """Whether the file is CSV, which has its manifest beside it."""
+    return manifest_beside(file).exists()
+
+
 def entries_of(file: Path, end: int) -> Iterator[bytes]:
-    """The lines of `file` before the offset `end`."""
+    """The lines of `file` before the offset `end`; of CSV its rows, the line of names among them."""
     left = end
     with file.open("rb", buffering=1 << 20) as stream:
-        for line in stream:
+        for line in table.rows(stream) if is_table(file) else stream:
             if left <= 0:
                 return
             yield line[:left] if len(line) > left else line
