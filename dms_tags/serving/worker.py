@@ -2,7 +2,7 @@
 
 A connection costs a greenlet, so a thousand idle event streams stand in nobody's way.  A client has
 `settings.request_seconds` in all for each request's head, as long again for its body, and as long for the pause
-between two requests; one that does not take its answer is cut off.  A body is read before the application is called,
+between two requests; one that does not take its answer is cut off too.  A body is read before the application is called,
 and no further than `settings.body_limit`: the application answers what is longer, in each API's own shape.
 """
 
@@ -30,8 +30,8 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from dms_tags.settings import Settings
 
-ANSWER_SECONDS: Final = 30.0
-"""How long a client may leave its answer untaken before it is cut off."""
+ANSWER_SHARE: Final = 3
+"""A client may take so many times `settings.request_seconds` for each piece of its answer."""
 GRACE_SECONDS: Final = 3.0
 """How long requests may still take once the service is told to stop; the service as a whole has 10 s."""
 LINGER_SECONDS: Final = 2.0
@@ -90,7 +90,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn is not typed
 
     def handle(self, listener: socket.socket, client: socket.socket, address: Any) -> None:
         """Serves one connection from its first request to its last."""
-        client.settimeout(self._seconds + ANSWER_SECONDS)
+        client.settimeout(self._seconds * ANSWER_SHARE)
         self._idle.add(client)
         try:
             AsyncWorker.handle(self, listener, client, address)
@@ -109,6 +109,9 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn is not typed
             whole = self._read_body(req, sock)
             try:
                 super().handle_request(listener_name, req, sock, addr)
+            except TimeoutError:
+                self.log.warning("cut off %s, which does not take its answer", addr[0])
+                raise StopIteration from None
             finally:
                 if not whole:
                     _linger(sock)

@@ -51,6 +51,7 @@ def test_it_needs_nothing_and_keeps_everything(tmp_path: Path) -> None:
     with service(tmp_path) as running:
         assert 200 == put(running, "first")
         assert 1 == revisions(running)
+        assert all(running.memory(pid) < 100_000 for pid in running.children("web"))
         assert 0 == running.stop()
 
     with service(tmp_path) as running:

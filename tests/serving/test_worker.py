@@ -133,6 +133,14 @@ def test_an_idle_connection_is_closed(server: Running) -> None:
         assert b"" == everything(idle)
 
 
+def test_an_answer_that_is_not_taken_is_cut_off(server: Running) -> None:
+    """A client that stops reading in the midst of its answer does not hold it for ever."""
+    with server.connect() as deaf:
+        deaf.sendall(b"GET /flood HTTP/1.1\r\nHost: here\r\n\r\n")
+
+        assert eventually(lambda: any("does not take its answer" in str(line["message"]) for line in server.logged()), 30)
+
+
 def test_a_body_within_the_limit_reaches_the_application(server: Running) -> None:
     """A body of exactly the limit is passed on whole, with its length or in chunks."""
     with server.connect() as client:

@@ -65,6 +65,11 @@ class Service:
                     found.append(int(entry.name))
         return found
 
+    def memory(self, pid: int) -> int:
+        """Resident memory of one of its processes, in kB."""
+        status = Path("/proc", str(pid), "status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0])
+
     def stop(self, number: int = signal.SIGTERM, seconds: float = 10.0) -> int:
         """Tells it to end, and waits; its exit status."""
         self.process.send_signal(number)

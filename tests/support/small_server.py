@@ -15,12 +15,15 @@ StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
 
 def application(_settings: Settings) -> web.Application:
-    """Answers `/stream` with an endless stream, `/slow` after a second, anything else with the length of the body."""
+    """Answers `/stream` and `/flood` without end, `/slow` after a second, anything else with the length of the body."""
 
     def answer(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/stream":
             start_response("200 OK", [("Content-Type", "text/event-stream")])
-            return _stream()
+            return _stream(b": still here\n\n", 5)
+        if environ["PATH_INFO"] == "/flood":
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return _stream(b"x" * 100_000, 0)
         if environ["PATH_INFO"] == "/slow":
             time.sleep(1)
         length = str(len(environ["wsgi.input"].read())).encode()
@@ -30,10 +33,10 @@ def application(_settings: Settings) -> web.Application:
     return answer
 
 
-def _stream() -> Iterator[bytes]:
+def _stream(piece: bytes, pause: float) -> Iterator[bytes]:
     while True:
-        yield b": still here\n\n"
-        time.sleep(5)
+        yield piece
+        time.sleep(pause)
 
 
 if __name__ == "__main__":
