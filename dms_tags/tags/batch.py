@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -29,6 +30,9 @@ MAX_CHANGES: Final = 1_000
 
 SMALLEST_WAVE: Final = 4
 """Changes of fewer objects than this are made one by one: it takes no more round trips."""
+
+PIECE: Final = 250
+"""Changes that go to MongoDB at once, at most."""
 
 DUPLICATE_KEY: Final = 11000
 
@@ -71,14 +75,30 @@ class Batches:
         lost: StoreUnavailable | None = None
         if any(isinstance(one, StoreUnavailable) for one in outcomes):
             lost = StoreUnavailable("MongoDB did not answer an earlier change of the batch; this one was not tried")
-        if lost is None and len(wave) >= SMALLEST_WAVE and not self._database.mock:
-            try:
-                self._together(changes, wave, outcomes)
-            except StoreUnavailable as error:
-                lost = error
+        elif len(wave) >= SMALLEST_WAVE and not self._database.mock:
+            lost = self._in_pieces(changes, wave, outcomes)
         for index in wave:
             if outcomes[index] is None:
                 outcomes[index] = self._alone(changes[index]) if lost is None else lost
+
+    def _in_pieces(self, changes: Sequence[Change], wave: list[int], outcomes: list[Outcome | None]) -> StoreUnavailable | None:
+        """Makes what it can of a wave; the error where MongoDB did not answer for a part of it.
+
+        The pieces go side by side, each on its own connection: while MongoDB writes one the next is prepared.
+        """
+
+        def make(piece: list[int]) -> StoreUnavailable | None:
+            try:
+                self._together(changes, piece, outcomes)
+            except StoreUnavailable as error:
+                return error
+            return None
+
+        pieces = [wave[start : start + PIECE] for start in range(0, len(wave), PIECE)]
+        if len(pieces) == 1:
+            return make(wave)
+        with ThreadPoolExecutor(len(pieces)) as side_by_side:
+            return next((error for error in side_by_side.map(make, pieces) if error is not None), None)
 
     def _alone(self, change: Change) -> Outcome:
         try:
@@ -87,7 +107,7 @@ class Batches:
             return error
 
     def _together(self, changes: Sequence[Change], wave: list[int], outcomes: list[Outcome | None]) -> None:
-        """Makes what it can of a wave in two round trips, and leaves the rest open."""
+        """Makes what it can of changes of different objects in two round trips, and leaves the rest open."""
         keys = [changes[index].resource.key for index in wave]
         projection = {"tags": 1, "lastAt": 1} | ({"replies": 1} if any(changes[index].idempotency for index in wave) else {})
         with store_errors():

@@ -12,8 +12,6 @@ from datetime import datetime
 from time import monotonic
 from typing import Final
 
-from pymongo import ReturnDocument
-
 from dms_tags.database import Database, Document, store_errors
 from dms_tags.errors import IdempotencyKeyReused
 from dms_tags.query.compiler import Plan, Scope, compile_statement
@@ -149,6 +147,7 @@ class Claims:
     def _write(self, claim: Claim, candidate: Document, forbidden: tuple[int, ...]) -> Claimed | None:
         """The one write.  None: the object was changed since it was read."""
         row = next((row for row in candidate["tags"] if row["name"] == claim.name), None)
+        attempts = _attempts(candidate, row, claim.name) + 1
         change = Change(
             Resource(claim.tenant, Kind.OBJECT, candidate["id"]),
             claim.name,
@@ -158,33 +157,28 @@ class Claims:
             claim.trace_id,
             Conditions(etags=None if row is None else (row["etag"],), forbidden_from=forbidden),
         )
-        attempts = _attempts(candidate, row, claim.name) + 1
         write = compose(change, Verb.ADD if row is None else Verb.UPDATE, max(self._own(), candidate["lastAt"]))
         write.query["seq"] = candidate["seq"]
+        if row is None:
+            write.update["$unset"] = {f"attempts.{claim.name}": ""}
         if claim.lease_seconds is not None:
             lease = {"until": self._leases.until(claim.lease_seconds), "back": row and row["state"], "attempts": attempts}
             _add(write, "lease", lease)
-        if row is None:
-            write.update["$unset"] = {f"attempts.{claim.name}": ""}
         if claim.idempotency is not None:
-            _add(
-                write,
-                "claim",
-                {
-                    "key": claim.idempotency.key,
-                    "fingerprint": claim.idempotency.fingerprint,
-                    **_kept(write),
-                    "attempts": attempts,
-                },
-            )
+            _add(write, "claim", _kept(write, claim.idempotency, attempts))
         with store_errors():
-            document = self._database.tags.find_one_and_update(
-                write.query, write.update, projection={"id": 1, "tags": 1}, return_document=ReturnDocument.AFTER
-            )
-        if document is None:
-            return None
-        tags = tuple(map(tag_of, document["tags"]))
-        return Claimed(document["id"], next(tag for tag in tags if tag.name == claim.name), tags, attempts)
+            made = self._database.tags.update_one(write.query, write.update)
+        return _claimed(candidate, change, write, attempts) if made.matched_count else None
+
+
+def _claimed(candidate: Document, change: Change, write: Write, attempts: int) -> Claimed:
+    """What a claim got: under the `seq` that they were read with, the object's other rows are as they were read."""
+    tags = {tag.name: tag for tag in map(tag_of, candidate["tags"])}
+    claimed = write.outcome(change, tags.get(change.name)).tag
+    if claimed is None:
+        raise TypeError("a claim removes no tag")
+    tags[claimed.name] = claimed
+    return Claimed(candidate["id"], claimed, tuple(tags.values()), attempts)
 
 
 def _claimable(name: str, forbidden: tuple[int, ...], *, initial: bool) -> tuple[Filter, ...]:
@@ -208,10 +202,18 @@ def _add(write: Write, member: str, value: Document) -> None:
         write.update["$set"][f"tags.$.{member}"] = value
 
 
-def _kept(write: Write) -> Document:
+def _kept(write: Write, idempotency: Idempotency, attempts: int) -> Document:
     """What a repetition of the claim is answered with, also when others have changed the tag since."""
     record = write.update["$push"]["outbox"]
-    return {"state": record["state"], "traceid": record["traceid"], "creationDate": record["at"], "etag": write.change_id}
+    return {
+        "key": idempotency.key,
+        "fingerprint": idempotency.fingerprint,
+        "state": record["state"],
+        "traceid": record["traceid"],
+        "creationDate": record["at"],
+        "etag": write.change_id,
+        "attempts": attempts,
+    }
 
 
 def _attempts(candidate: Document, row: Document | None, name: str) -> int:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as how
+from hypothesis import strategies as st
 
-from dms_tags.identity.model import Identity, Permission
+from dms_tags.identity.model import Permission
+from dms_tags.identity.store import Grant, TokenStore
+from dms_tags.query import Statement, render
+from dms_tags.settings import Settings
 from dms_tags.tags.model import Actor
-from tests.support.app import Service
-from tests.workflow.steps import QUEUED, ids, post, search, tag
+from tests.query.strategies import STATEMENTS
+from tests.support.app import Service, running
+from tests.workflow.steps import QUEUED, ids, post, rows, search, tag
 
 
 def test_a_search_pages_and_tells_how_many_there_are(service: Service) -> None:
@@ -63,22 +72,37 @@ def test_a_malformed_search_is_refused(service: Service, body: Any, slug: str) -
     assert f"/problems/{slug}" == post(service, "/objects/search", 400, json=body)["type"]
 
 
-OCR_ONLY = Identity(
-    "default",
-    Actor("ocr-worker", "token"),
-    frozenset({Permission.READ, Permission.WRITE}),
-    read_prefixes=("ocr",),
-    write_prefixes=("ocr",),
-)
+@how(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=80)
+@given(st.randoms(use_true_random=False), STATEMENTS)
+def test_any_statement_is_answered_or_refused(real: Service, chance: random.Random, statement: Statement) -> None:
+    """Random and mutated statements, on a real mongod: 200, or 400 `invalid-query`, never an internal error."""
+    if not rows(real, "object-1"):
+        for number in range(8):
+            tag(real, f"object-{number}", "a", number % 3)
+    text = list(render(statement))
+    for _ in range(chance.randint(0, 2)):
+        place = chance.randrange(len(text))
+        text[place : place + chance.randint(0, 2)] = [chance.choice(["'", "(", ")", " ", "1", "NOT ", "\u00e9", "<", "="])]
+
+    answers = [
+        real.client.post("/api/dms/objects/search", json={"query": {"statement": "".join(text)}}),
+        real.client.post("/api/dms/objects/tags/b/state/1", query_string={"query": "".join(text)}),
+    ]
+
+    told = {answer.status_code if answer.status_code == 200 else (answer.json or {})["type"] for answer in answers}
+    assert told in ({200}, {"/problems/invalid-query"})
 
 
 @pytest.fixture
-def limited(service: Service, monkeypatch: pytest.MonkeyPatch) -> Service:
-    """The caller may read and write tags called `ocr…` only."""
-    tag(service, "a", "ocr", 1)
-    tag(service, "a", "secret", 7)
-    monkeypatch.setattr(service.services.guard, "identify", lambda _request: OCR_ONLY)
-    return service
+def limited(real: Service, mongo_uri: str, database_name: str) -> Iterator[Service]:
+    """A service that knows its callers; this one may read and write tags called `ocr…` only."""
+    tag(real, "a", "ocr", 1)
+    tag(real, "a", "secret", 7)
+    grant = Grant(frozenset({Permission.READ, Permission.WRITE}), read_prefixes=("ocr",), write_prefixes=("ocr",))
+    token = TokenStore(real.database, real.services.store).create("default", "ocr-worker", grant, Actor("tests", "cli"))
+    with running(Settings(mongo_uri=mongo_uri, database=database_name, auth="tokens")) as found:
+        found.client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+        yield found
 
 
 @pytest.mark.parametrize(
