@@ -11,6 +11,7 @@ from bench_lib import load, server
 from bench_lib.load import OBJECTS
 from bench_lib.report import Target
 from bench_lib.run import COMMAND, Document, Run, add_tags
+from dms_tags.serving.mongod import free_port
 
 DATABASE = "bench_tags"
 OURS, EVE, TRANSACTION, ONE_WRITE = (
@@ -86,7 +87,7 @@ def _own_mongod(run: Run) -> None:
     for _ in range(run.rounds):
         with tempfile.TemporaryDirectory(dir=run.folder) as data:
             for name in (READY_OWN, READY_AGAIN):
-                port = server.new_port()
+                port = free_port()
                 environment = server.service_environment("", port, "dms_tags", data=data)
                 del environment["DMS_TAGS_MONGO_URI"]
                 with server.running([*COMMAND, "serve"], port=port, ready="/health/ready", environment=environment) as own:

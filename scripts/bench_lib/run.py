@@ -18,6 +18,7 @@ from bench_lib.load import OBJECTS
 from bench_lib.report import Report
 from bench_lib.server import Server
 from dms_tags.database import Database
+from dms_tags.serving.mongod import free_port
 from dms_tags.settings import Settings
 
 WARM_UP_SECONDS = 2
@@ -49,7 +50,7 @@ class Run:
     @contextmanager
     def service(self, database: str, **settings: str) -> Iterator[Server]:
         """Runs this service on a database of the run's mongod."""
-        port = server.new_port()
+        port = free_port()
         environment = server.service_environment(self.uri, port, database, **settings)
         with server.running([*COMMAND, "serve"], port=port, ready="/health/ready", environment=environment) as running:
             yield running
@@ -57,7 +58,7 @@ class Run:
     @contextmanager
     def peer(self, module: str, ready: str) -> Iterator[Server]:
         """Runs one of the peers on the run's mongod."""
-        port = server.new_port()
+        port = free_port()
         command = server.gunicorn(self.peers_python, module, port)
         environment = {"BENCH_MONGO_URI": self.uri}
         with server.running(command, port=port, ready=ready, environment=environment, python_path=True) as running:

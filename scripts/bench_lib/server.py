@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench_lib.mongo import free_port
-
 READY_SECONDS = 60
 SCRIPTS = Path(__file__).parent.parent
 
@@ -97,11 +95,6 @@ def post(url: str, body: Any) -> None:
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 - an address of our own making
     with urllib.request.urlopen(request, timeout=60):  # noqa: S310 - an address of our own making
         pass
-
-
-def new_port() -> int:
-    """A free port for the next server."""
-    return free_port()
 
 
 def _clean(environment: Mapping[str, str]) -> dict[str, str]:

@@ -25,6 +25,9 @@ CLAIM_SHORT, CLAIM_LONG = "claims/s, 64 workers, 10,000 objects", "claims/s, 64 
 UPDATE_WORKERS = "update: 64 connections"
 ALONE, BESIDE = "update: no event streams", "update: 1,000 idle event streams"
 SHORT, LONG = 10_000, 1_000_000
+CLAIM_SECONDS = 2
+"""So long that the short queue is never emptied, and the same for the long one."""
+NOTHING = "SELECT * FROM document WHERE system:tags[analysis].state=3"
 STATEMENT = "SELECT * FROM document WHERE system:tags[analysis].state=1"
 
 
@@ -85,27 +88,34 @@ def _batch() -> Request:
 
 
 def _claims(run: Run) -> None:
-    # short enough that the short queue is never emptied, and as long for the other
-    seconds = max(1.0, min(run.seconds, run.size(SHORT) / 5_000))
-    for row, objects in ((CLAIM_SHORT, SHORT), (CLAIM_LONG, LONG)):
-        count = run.size(objects)
-        for _ in range(run.rounds):
-            database = run.prepared(DATABASE)
-            fill(database, objects=count, revisions=1, name="analysis", state=1)
-            with run.service(DATABASE) as service:
-                load.run(
-                    service.address, _claim("SELECT * FROM document WHERE system:tags[analysis].state=3"), 1, connections=WORKERS
-                )
-                sample = load.run(service.address, _claim(STATEMENT), seconds, connections=WORKERS)
-                left = database["tags"].count_documents({"tags.state": 1})
-            run.report.note(row, (count - left) / sample.seconds)
-            if not left or sample.refused:
-                raise SystemExit(f"bench: {left} of {count} objects are left in the queue, {sample.refused} claims were refused")
+    for _ in range(run.rounds):
+        _fill_queue(run, SHORT)
+        _claim_for_a_while(run, CLAIM_SHORT)
+    # made once, as it takes minutes: what a round takes from it is less than a hundredth
+    _fill_queue(run, LONG)
+    for _ in range(run.rounds):
+        _claim_for_a_while(run, CLAIM_LONG)
     run.prepared(DATABASE)
     with run.service(DATABASE) as service:
         add_tags(service)
         for _ in range(run.rounds):
             run.measure(UPDATE_WORKERS, service, load.UPDATE_TAG, connections=WORKERS)
+
+
+def _fill_queue(run: Run, objects: int) -> None:
+    fill(run.prepared(DATABASE), objects=max(SHORT, run.size(objects)), revisions=1, name="analysis", state=1)
+
+
+def _claim_for_a_while(run: Run, row: str) -> None:
+    tags = run.client[DATABASE]["tags"]
+    with run.service(DATABASE) as service:
+        load.run(service.address, _claim(NOTHING), 1, connections=WORKERS)
+        queued = tags.count_documents({"tags.state": 1})
+        sample = load.run(service.address, _claim(STATEMENT), min(CLAIM_SECONDS, run.seconds), connections=WORKERS)
+        left = tags.count_documents({"tags.state": 1})
+    run.report.note(row, (queued - left) / sample.seconds)
+    if not left or sample.refused:
+        raise SystemExit(f"bench: {left} of {queued} objects are left in the queue, {sample.refused} claims were refused")
 
 
 def _claim(statement: str) -> Request:

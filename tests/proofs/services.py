@@ -29,6 +29,7 @@ class Crashable:
             "DMS_TAGS_DATABASE": database,
             "DMS_TAGS_BIND": f"127.0.0.1:{self.port}",
             "DMS_TAGS_WORKERS": "1",
+            "TMPDIR": str(folder.absolute()),  # what a crash leaves there goes with the folder
         }
         self._service: Service | None = None
 
