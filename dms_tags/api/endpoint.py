@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from flask import Flask, Request, Response, request
 from marshmallow import Schema, ValidationError
@@ -22,10 +22,8 @@ from dms_tags.api.parameters import Parameter
 from dms_tags.errors import CannotStart, InvalidBody
 from dms_tags.identity.authenticator import NOBODY
 from dms_tags.identity.model import Identity, Permission
+from dms_tags.services import Services
 from dms_tags.tags import names
-
-if TYPE_CHECKING:
-    from dms_tags.app import Services
 
 PUBLIC: Final = frozenset[Permission]()
 """The permission of the few routes that need no identity (API.md section 6)."""

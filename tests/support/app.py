@@ -11,9 +11,10 @@ from typing import Any
 from flask import Flask
 from flask.testing import FlaskClient
 
-from dms_tags.app import EXTENSION, Services, create_app
+from dms_tags.app import EXTENSION, create_app
 from dms_tags.audit.relay import Relay
 from dms_tags.database import Database
+from dms_tags.services import Services
 from dms_tags.settings import Settings
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from flask import Request
 
@@ -11,9 +11,7 @@ from dms_tags.chains.model import Session
 from dms_tags.errors import Forbidden
 from dms_tags.identity.model import Identity, Permission
 from dms_tags.identity.names import TENANT_HEADER
-
-if TYPE_CHECKING:
-    from dms_tags.app import Services
+from dms_tags.services import Services
 
 USER_HEADERS: Final = ("X-Spaaza-Session-User-Id", "session-user-id")
 KEY_HEADERS: Final = ("X-Spaaza-Session-Key", "session-key")
