@@ -19,12 +19,14 @@ from typing import Any, Final, Protocol
 
 from dms_tags.audit.entry import Entry
 from dms_tags.errors import StoreUnavailable
-from dms_tags.tags.model import Kind
+from dms_tags.tags.model import ACTIONS, Kind
 
 log = logging.getLogger(__name__)
 
+TOLD: Final = tuple(map(int, ACTIONS["object"].values()))
+"""The actions that the feed tells of, on resources of all three APIs: administration is none of its readers' business."""
+
 OBJECTS: Final = f"{Kind.OBJECT}/"
-"""How the resources begin that the feed tells of: what happens to tokens or chains is none of its readers' business."""
 
 POLL_SECONDS: Final = 0.1
 PAGE: Final = 500
@@ -66,7 +68,7 @@ class Interest:
 
     def filter(self) -> dict[str, Any]:
         """The same, less the prefixes, as a MongoDB filter of trail entries."""
-        wanted: dict[str, Any] = {"resource": {"$gte": OBJECTS, "$lt": f"{Kind.OBJECT}0"}}  # "0" follows "/"
+        wanted: dict[str, Any] = {"action": {"$in": list(TOLD)}}
         if self.object_id is not None:
             wanted["resource"] = OBJECTS + self.object_id
         if self.name is not None:
@@ -253,9 +255,12 @@ class Tail:
             self.position = entries[-1]["position"]
 
     def _interested(self, entry: Mapping[str, Any]) -> Iterator[Listener]:
-        if not entry["resource"].startswith(OBJECTS):
+        if entry["action"] not in TOLD:
             return
-        for key in product((entry["name"], None), (entry["state"], None), (entry["objectId"], None)):
+        # Only an object is asked for by its id, only an integer by its state; other states are texts and documents
+        states = (entry["state"], None) if isinstance(entry["state"], int) else (None,)
+        objects = (entry["objectId"], None) if entry["resource"].startswith(OBJECTS) else (None,)
+        for key in product((entry["name"], None), states, objects):
             for listener in self._groups.get(key, ()):
                 if entry["position"] > listener.after and listener.interest.allows(entry["name"]):
                     yield listener

@@ -15,7 +15,7 @@ from dms_tags.audit.trail import Trail
 from dms_tags.client.stream import Message, Parser
 from dms_tags.database import Database
 from dms_tags.settings import Settings
-from dms_tags.tags.model import now
+from dms_tags.tags.model import ADMINISTRATIVE, now
 
 ALL = Interest()
 
@@ -62,8 +62,8 @@ class Recorded:
                     "objectId": resource_id,
                     "within": None,
                     "revision": self.head,
-                    "action": 310 if kind == "object" else 10310,
-                    "actionName": "OBJECT_TAG_UPDATED" if kind == "object" else "ADMIN_UPDATED",
+                    "action": 10310 if kind in ADMINISTRATIVE else 310,
+                    "actionName": "ADMIN_UPDATED" if kind in ADMINISTRATIVE else "OBJECT_TAG_UPDATED",
                     "name": name,
                     "state": state,
                     "previousState": 0,

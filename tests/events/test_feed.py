@@ -135,6 +135,29 @@ def test_new_events_reach_only_those_who_asked(trail: Recorded) -> None:
         assert block.data == ""
 
 
+@pytest.mark.parametrize("missed", [True, False])
+def test_tags_of_all_three_apis_are_told(trail: Recorded, missed: bool) -> None:
+    """Values of sites and tags of chains are told like tags of objects; asked for by object id or state, only objects are."""
+
+    def happen() -> None:
+        trail.record(resource="site/1", name="tag_01E8Z4Q6J7B6A5P4E3D2C1B0A9", state="APAC")
+        trail.record(resource="chain-tag/1", name="tag", state={"value": "x", "active": True, "deleted": False})
+        trail.record(resource="object/1", name="ocr", state=1)
+
+    feed = trail.feed(keep_alive=0.1)
+    if missed:
+        happen()
+    with Stream(feed, 0) as every, Stream(feed, 0, Interest(object_id="1")) as one, Stream(feed, 0, Interest(state=1)) as state:
+        if not missed:
+            for stream in (every, one, state):
+                stream.block()
+            happen()
+
+        assert [1, 2, 3] == every.positions(3)
+        assert [3] == one.positions(1)
+        assert [3] == state.positions(1)
+
+
 def test_what_happens_to_other_things_is_no_event(trail: Recorded) -> None:
     """Tokens, definitions and chains are administration: only an auditor reads of them."""
     trail.record(resource="token/worker", name="token", state={"allow": ["read"]})

@@ -47,7 +47,7 @@ class Credentials:
     "GET",
     "/tags/events",
     permission=Permission.READ,
-    summary="Changes of objects' tags as they are recorded, as Server-Sent Events",
+    summary="Changes of tags as they are recorded, as Server-Sent Events",
     description="The id of an event is its position; Last-Event-ID, which wins over `after`, resumes without gap or repeat.",
     parameters=(
         Parameter("name", names.tag_name, {"type": "string"}, "only tags of this name", example="ocr"),
