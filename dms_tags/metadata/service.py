@@ -97,11 +97,14 @@ class MetadataService:
             raise _other_type(resource.id, settled)
 
     def _settle_spelling(self, change: Change, terms: Terms) -> str:
-        key = f"{change.resource.tenant}/{change.name}/{change.state.casefold()}"
+        value: str = change.state
+        if value.lower() == value.upper():
+            return value  # no letter of it has a case
+        key = f"{change.resource.tenant}/{change.name}/{value.casefold()}"
         spelling: str | None = self._spellings.settled(key)
         if spelling is None:
             self._judge(change, terms)
-            spelling = str(self._spellings.settle(key, change.state))
+            spelling = str(self._spellings.settle(key, value))
         return spelling
 
     def _judge(self, change: Change, terms: Terms) -> None:

@@ -17,7 +17,7 @@ from dms_tags.database import Database, store_errors
 from dms_tags.errors import StoreUnavailable
 from dms_tags.tags.model import now
 
-REMEMBERED: Final = 10_000
+REMEMBERED: Final = 50_000
 """Words that a process keeps in memory; they never change, so they are never stale."""
 
 PATIENCE: Final = 4.0
