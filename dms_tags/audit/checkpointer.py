@@ -33,10 +33,12 @@ class NotSigned(Unproven):
 class Checkpointer:
     """Signs the logs of one database, if this service holds its key; any number of services may.
 
-    `key` is None for a service that serves everything and signs nothing.
+    `key` is None for a service that serves everything and signs nothing; it waits `patience` seconds for one that signs.
     """
 
-    def __init__(self, database: Database, settings: Settings, key: SigningKey | None) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, key: SigningKey | None, *, patience: float = COVER_SECONDS
+    ) -> None:
         self.log = Log(database)
         self.identities = Identities(database)
         self._key = key
@@ -48,6 +50,7 @@ class Checkpointer:
         if settings.witness_url is not None:
             self._witnesses.append(WitnessUrl(database, settings.witness_url))
         self._said: dict[str, str] = {}
+        self._patience = patience
 
     @classmethod
     def of(cls, database: Database, settings: Settings) -> Checkpointer:
@@ -103,10 +106,10 @@ class Checkpointer:
                 return self.log.of_size(name, size)
         raise NotSigned(f"other signers of {name} were faster {ATTEMPTS} times")
 
-    def cover(self, tenant: str, position: int, seconds: float = COVER_SECONDS) -> Document | None:
+    def cover(self, tenant: str, position: int) -> Document | None:
         """A checkpoint that covers `position`: the smallest there is, else one signed now, else one that another service signs.
 
-        None where within `seconds` nobody does.
+        None where nobody does.
         """
         identity = self.identities.current()
         if identity is None and self._key is None:
@@ -119,7 +122,7 @@ class Checkpointer:
             signed = self.checkpoint(tenant)
         except (Unproven, CannotStart) as error:
             self._say_once(tenant, str(error))
-            return self._wait(name, position, seconds) if self._key is None else None
+            return self._wait(name, position) if self._key is None else None
         return self.log.covering(signed["log"], position) if signed is not None else None
 
     def start_anew(self, origin: str) -> tuple[LogIdentity | None, LogIdentity]:
@@ -175,10 +178,15 @@ class Checkpointer:
                     f"the log of {tenant} is not the continuation of the checkpoint of {name} at {expected.size}: "
                     "nothing is signed; `dms-tags audit verify --database` tells where it differs"
                 )
+        newest = self.log.leaf(tenant, size)
+        if newest is not None and newest != tree.nodes([(0, size - 1)])[0]:
+            raise NotSigned(
+                f"the tree of {tenant} is not that of its trail at {size}: was the trail alone restored? Nothing is signed"
+            )
 
-    def _wait(self, name: str, position: int, seconds: float) -> Document | None:
+    def _wait(self, name: str, position: int) -> Document | None:
         pause = threading.Event()
-        give_up = monotonic() + seconds
+        give_up = monotonic() + self._patience
         while name and monotonic() < give_up:
             found = self.log.covering(name, position)
             if found is not None:

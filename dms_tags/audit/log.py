@@ -86,6 +86,11 @@ class Log:
             level += 1
         return True
 
+    def leaf(self, tenant: str, position: int) -> bytes | None:
+        """The hash of the entry at `position` as the trail has it; None where it has none, also because it was archived."""
+        found = self.trail.run(tenant, position - 1, position)
+        return merkle.leaf_hash(canonical(flat(found[0]))) if found else None
+
     def _leaves(self, tenant: str, begin: int, end: int) -> list[bytes]:
         hashes = []
         for position, entry in enumerate(self.trail.run(tenant, begin, end), begin + 1):

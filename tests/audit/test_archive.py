@@ -131,7 +131,7 @@ def test_nothing_is_removed_before_the_file_is_safe(
     with pytest.raises(CannotStart, match="nothing was removed"):
         archiver(service).archive("default", at(600), tmp_path / "there", ACTOR)
     database.collection("log_checkpoints").delete_many({})
-    unable = Archiver(database, Checkpointer(database, settings, None), TagStore(database))
+    unable = Archiver(database, Checkpointer(database, settings, None, patience=0.05), TagStore(database))
     with pytest.raises(CannotStart, match="none can be signed"):
         unable.archive("default", at(600), tmp_path / "new", ACTOR)
 

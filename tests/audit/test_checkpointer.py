@@ -217,6 +217,19 @@ def test_altered_tree_is_not_signed_over(checkpointer: Checkpointer, database: D
         checkpointer.checkpoint("default")
 
 
+def test_trail_alone_restored_is_not_signed(checkpointer: Checkpointer, database: Database) -> None:
+    """A trail that was put back behind a tree that no checkpoint covered yet, and then went on otherwise, is not signed."""
+    fill(database, 10)
+    checkpointer.checkpoint("default")
+    with restored(database, ("audit_trail",)):
+        append(database, 10, 20)
+        checkpointer.log.extend("default", 20)
+    append(database, 10, 18, by="another")
+
+    with pytest.raises(NotSigned, match="not that of its trail"):
+        checkpointer.checkpoint("default")
+
+
 def test_key_file(tmp_path: Path) -> None:
     """A key is readable by its owner alone, never overwritten, and refused in one line where it is none."""
     key = SigningKey.create(tmp_path / "key")
