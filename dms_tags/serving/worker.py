@@ -142,6 +142,10 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn is not typed
             raise StopIteration  # the client went away in the middle of it
         if len(body) > self._body_limit:
             req.force_close()
+        if length is None:
+            # It is in one piece now, and the application judges by its length whether it is too long.
+            req.headers = [header for header in req.headers if header[0] != "TRANSFER-ENCODING"]
+            req.headers.append(("CONTENT-LENGTH", str(len(body))))
         req.body = io.BytesIO(body)
         return len(body) <= self._body_limit
 

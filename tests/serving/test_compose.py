@@ -97,10 +97,16 @@ def test_its_commands_give_a_working_service(tmp_path: Path) -> None:
             script = SERVICES["replica-set"]["command"][-1]
             config = json.loads(_local(script.partition("const config = ")[2].partition(";")[0], ports))
             client.admin.command("replSetInitiate", config)
+            assert "while (!db.hello().primary)" in script
+            assert eventually(lambda: "primary" in client.admin.command("hello"), 30)
 
         environment = {name: _local(value, ports) for name, value in SERVICES["service"]["environment"].items()}
-        environment |= {"DMS_TAGS_BIND": f"{HOST}:0", "DMS_TAGS_DATA": str(tmp_path / "data")}
-        with service(tmp_path / "service", environment) as running:
+        environment = {name: value.replace("/data", str(tmp_path)) for name, value in environment.items()}
+        environment["DMS_TAGS_BIND"] = f"{HOST}:0"
+        shell, option, line = SERVICES["service"]["command"]
+        line = line.replace("/data", str(tmp_path)).replace("dms-tags", f"{sys.executable} -m dms_tags.cli")
+        with service(tmp_path / "service", environment, command=[shell, option, line]) as running:
+            assert (tmp_path / "signing.key").exists()
             _, python, *check = SERVICES["service"]["healthcheck"]["test"]
             assert "python" == python
             healthy = [part.replace("http://127.0.0.1:8080", running.url) for part in check]

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -16,18 +16,19 @@ import httpx
 from dms_tags.serving.mongod import eventually
 
 READY_SECONDS: Final = 60.0
+SERVE: Final = (sys.executable, "-m", "dms_tags.cli", "serve")
 
 
 class Service:
     """A running `dms-tags serve`, listening on `url`; what it says is in the files `out` and `err`."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str], command: Sequence[str] = SERVE) -> None:
         self.out, self.err = folder / "out", folder / "err"
         own = {name: value for name, value in os.environ.items() if not name.startswith("DMS_TAGS_")}
         defaults = {"DMS_TAGS_BIND": "127.0.0.1:0", "DMS_TAGS_DATA": str(folder / "data"), "DMS_TAGS_LOG": "json"}
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "dms_tags.cli", "serve"],
+                command,
                 env={**own, **defaults, **settings},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -77,10 +78,17 @@ class Service:
 
 
 @contextmanager
-def service(folder: Path, settings: Mapping[str, str] | None = None, *, ready: bool = True, **more: str) -> Iterator[Service]:
+def service(
+    folder: Path,
+    settings: Mapping[str, str] | None = None,
+    *,
+    ready: bool = True,
+    command: Sequence[str] = SERVE,
+    **more: str,
+) -> Iterator[Service]:
     """A service with these settings (`DMS_TAGS_…` names and values) that ends with the context."""
     folder.mkdir(parents=True, exist_ok=True)
-    running = Service(folder, {**(settings or {}), **more})
+    running = Service(folder, {**(settings or {}), **more}, command)
     try:
         if ready and not eventually(running.ready, READY_SECONDS):
             raise TimeoutError(running.err.read_text())

@@ -15,7 +15,7 @@ StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
 
 def application(_settings: Settings) -> web.Application:
-    """Answers `/stream` and `/flood` without end, `/slow` after a second, anything else with the length of the body."""
+    """Answers `/stream` and `/flood` without end, `/slow` after a second, anything else with the length of the body, announced and read."""
 
     def answer(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/stream":
@@ -26,7 +26,7 @@ def application(_settings: Settings) -> web.Application:
             return _stream(b"x" * 100_000, 0)
         if environ["PATH_INFO"] == "/slow":
             time.sleep(1)
-        length = str(len(environ["wsgi.input"].read())).encode()
+        length = f"{environ.get('CONTENT_LENGTH', 0)} {len(environ['wsgi.input'].read())}".encode()
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(length)))])
         return [length]
 
