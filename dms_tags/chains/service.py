@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
+from dms_tags.audit.timetravel import Past
 from dms_tags.chains.chains import Chains
 from dms_tags.chains.model import Access, Chain, ChainTag, Session, resource, state, within
 from dms_tags.database import Database, store_errors
@@ -37,6 +38,7 @@ class ChainService:
     def __init__(self, database: Database, store: TagStore) -> None:
         self._database = database
         self._store = store
+        self._past = Past(database)
         self._counters = database.collection("counters")
         self._made = Registry(database, "chain_tag_keys", lasting=KEYS_LAST)
         self._attributes: dict[tuple[str, str], Mapping[str, Any]] = {}
@@ -93,6 +95,13 @@ class ChainService:
         """One tag, also a deleted one.  Raises `TagNotFound`."""
         found, kept, chain = self._own(session, tag_id, Access.READ)
         return ChainTag(tag_id, chain, kept["model_class"], self._read(found))
+
+    def get_at(self, session: Session, tag_id: int, at: datetime) -> ChainTag:
+        """One tag as it stood at a time.  Raises `TagNotFound` for a time before it was added, and `Gone`."""
+        found, kept, chain = self._own(session, tag_id, Access.READ)
+        for tag in self._past.tags_at(found, at):
+            return ChainTag(tag_id, chain, kept["model_class"], tag)
+        raise TagNotFound(f"there was no tag {tag_id} at that time")
 
     def list(self, session: Session, chain_id: int, *, only_active: bool, limit: int, offset: int) -> list[ChainTag]:
         """Tags of a chain in order of id, deleted ones too unless `only_active`."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import datetime
 from typing import Final
 
+from dms_tags.audit.timetravel import Past
 from dms_tags.database import Database
 from dms_tags.errors import DefinitionNotFound, InvalidParameter, RevisionMismatch, TagNotFound
 from dms_tags.metadata.definitions import Definitions
@@ -23,6 +25,7 @@ class MetadataService:
 
     def __init__(self, database: Database, store: TagStore) -> None:
         self._store = store
+        self._past = Past(database)
         self._types = Registry(database, "correlation_types")
         self._spellings = Registry(database, "value_spellings")
         self.reader = LabelReader(database)
@@ -76,6 +79,18 @@ class MetadataService:
         tags = self._store.read(resource)
         known = self.reader.definitions_of(tenant, [tag.name for tag in tags])
         return [(known[tag.name], Value(resource, tag)) for tag in tags if tag.name in known]
+
+    def labels_at(self, tenant: str, correlation_id: str, at: datetime) -> list[tuple[Definition, Value]]:
+        """A resource's labels and their definitions as they stood at a time.  Raises `Gone`."""
+        settled = self._types.settled(_type_key(tenant, correlation_id))
+        if settled is None:
+            return []
+        resource = Resource(tenant, Kind(settled), correlation_id)
+        return [
+            (Definition.of(tag.name, definition), Value(resource, tag))
+            for tag in self._past.tags_at(resource, at)
+            for definition in self._past.tags_at(Resource(tenant, Kind.DEFINITION, tag.name), at)
+        ]
 
     def missing(self, tenant: str, kind: Kind, labels: list[tuple[Definition, Value]]) -> list[str]:
         """The ids of definitions that resources of a type should have a value of, and that are not among the labels."""

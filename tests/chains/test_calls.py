@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
 
 from dms_tags.chains.model import Access
+from dms_tags.tags.model import now
 from tests.chains.support import ALL, Headers, add, log_in, prepare, refused, tag_of
 from tests.support.app import Service
 from tests.support.openapi import documented
@@ -128,6 +130,26 @@ def test_idempotency_key(service: Service) -> None:
 
     assert (first.json, "true") == (again.json, again.headers["Idempotent-Replayed"])
     assert 4 == len([entry for entry in service.entries() if entry["resource"] == "chain-tag/1"])
+
+
+def test_looking_back(service: Service) -> None:
+    """A tag is shown as it stood at a time, by the trail; before it was added there was none."""
+    headers = prepare(service)
+    add(service, headers)
+    added = now()
+    while now() <= added:
+        pass
+    alter(service, headers, id=1, value="b", active=False)
+    entries = [entry for entry in service.entries() if entry["resource"] == "chain-tag/1"]
+    moments = [entry["creationDate"] for entry in entries]
+
+    def at(moment: datetime) -> TestResponse:
+        asked = {"id": 1, "at": moment.isoformat(timespec="milliseconds")}
+        return documented(service, service.client.get("/auth/get-tag", query_string=asked, headers=headers))
+
+    assert "b" == tag_of(at(moments[1]), "get-tag")["value"]
+    assert ("x", True) == tuple(tag_of(at(moments[0]), "get-tag")[name] for name in ("value", "active"))
+    refused(at(moments[0] - timedelta(seconds=1)), 400, 230, "entity_not_found")
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
 
 from dms_tags.settings import Settings
+from dms_tags.tags.model import now
 from tests.metadata.support import SITE, TRACE, body_of, define, put, refused
 from tests.support.app import Service, running
 from tests.support.openapi import documented
@@ -159,6 +161,25 @@ def test_missing_tags(service: Service) -> None:
     assert tier == missing("unknown", "user")
     assert "" == missing("unknown", "wan")
     assert "X-Missing-Tags" not in service.client.get(f"/resources/{SITE}/tags").headers
+
+
+def test_looking_back(service: Service) -> None:
+    """A resource's labels are shown as they and their definitions stood at a time, also once these are deleted."""
+    tag_id = define(service)
+    put(service, tag_id, SITE, "APAC")
+    then = service.entries()[-1]["creationDate"]
+    while now() <= then:
+        pass
+    service.client.put(f"/tags/{tag_id}", json={"key": "Area", "color": "#000000"})
+    service.client.delete(f"/tags/{tag_id}?force=true")
+
+    def at(moment: datetime) -> Any:
+        asked = {"at": moment.isoformat(timespec="milliseconds")}
+        return body_of(documented(service, service.client.get(f"/resources/{SITE}/tags", query_string=asked)))
+
+    assert [{"tag_id": tag_id, "key": "Region", "color": "#3F51B5", "value": "APAC"}] == at(then)
+    assert [] == at(then - timedelta(seconds=1))
+    assert [] == at(now() + timedelta(seconds=1))
 
 
 def test_deleting_a_definition_with_values(service: Service) -> None:

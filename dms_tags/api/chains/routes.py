@@ -14,7 +14,7 @@ from dms_tags.api.chains.errors import ERROR_SCHEMA, render
 from dms_tags.api.chains.identity import SessionIdentity, identify
 from dms_tags.api.endpoint import Api, Call
 from dms_tags.api.locks import CHANGE_HEADERS
-from dms_tags.api.parameters import TRACE_ID_MUST_MATCH
+from dms_tags.api.parameters import TRACE_ID_MUST_MATCH, moment
 from dms_tags.chains.model import ChainTag, Session
 from dms_tags.errors import InvalidParameter
 from dms_tags.identity.model import Permission
@@ -74,11 +74,15 @@ def add_tag(call: Call) -> Response:
     permission=Permission.READ,
     summary="One tag",
     description=f"{SESSION} READ on the chain.",
-    parameters=(schemas.ID,),
+    parameters=(schemas.ID, moment("at", "the tag as it stood at this time")),
     responses={200: schemas.one_tag("get-tag")},
 )
 def get_tag(call: Call) -> Response:
     """The tag, with its trace id and ETag as headers; a deleted one too."""
+    at = call.arguments["at"]
+    if at is not None:
+        then = call.services.chains.get_at(_session(call), call.arguments["id"], at)
+        return _answer(schemas.envelope("get-tag", {"tag": schemas.tag_document(then)}))
     found = call.services.chains.get(_session(call), call.arguments["id"])
     return _answer_tag("get-tag", found, Changed(found.tag, found.tag.trace_id))
 

@@ -14,7 +14,7 @@ from dms_tags.api.endpoint import Api, Call, PathParameter
 from dms_tags.api.locks import CHANGE_HEADERS
 from dms_tags.api.metadata import schemas
 from dms_tags.api.metadata.errors import ERROR_SCHEMA, render
-from dms_tags.api.parameters import TRACE_ID_MUST_MATCH, Parameter, boolean, integer
+from dms_tags.api.parameters import TRACE_ID_MUST_MATCH, Parameter, boolean, integer, moment
 from dms_tags.errors import InvalidObjectId, InvalidParameter
 from dms_tags.identity.model import Identity, Permission
 from dms_tags.metadata.model import Definition, Value
@@ -265,18 +265,22 @@ def find_resources(call: Call, tag_id: str) -> Response:
     permission=Permission.READ,
     summary="The tags of a resource",
     path_parameters=PATH,
-    parameters=(TYPE,),
+    parameters=(TYPE, moment("at", "the tags and their definitions as they stood at this time; without X-Missing-Tags")),
     responses={200: schemas.LABELS},
 )
 def list_labels(call: Call, correlation_id: str) -> Response:
     """The labels that the caller may read, in order of their setting."""
     tenant, kind = call.identity.tenant, call.arguments["correlation_type"]
     metadata = call.services.metadata
+    at = call.arguments["at"]
     labels = metadata.labels(tenant, correlation_id, kind)
+    missing = None if kind is None or at is not None else metadata.missing(tenant, kind, labels)
+    if at is not None:
+        labels = metadata.labels_at(tenant, correlation_id, at)
     readable = [(definition, found) for definition, found in labels if call.identity.covers(Permission.READ, definition.id)]
     response = _answer([schemas.label_document(definition, found) for definition, found in readable])
-    if kind is not None:
-        response.headers["X-Missing-Tags"] = ",".join(metadata.missing(tenant, kind, labels))
+    if missing is not None:
+        response.headers["X-Missing-Tags"] = ",".join(missing)
     return response
 
 
