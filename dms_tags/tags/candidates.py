@@ -13,11 +13,11 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
 from dms_tags.database import Document
+from dms_tags.errors import TagsError
 from dms_tags.query.compiler import Plan, Way
-from dms_tags.tags.finder import Finder
 
 SMALLEST: Final = 40
 LARGEST: Final = 500
@@ -36,10 +36,20 @@ MAX_POOLS: Final = 256
 """Queues whose candidates a process keeps, at most."""
 
 
+class Looks(Protocol):
+    """What reads candidates: a `Finder`."""
+
+    def find(self, plan: Plan, limit: int, /) -> list[Document]:
+        """The first objects of a plan."""
+
+    def after(self, plan: Plan, key: str, limit: int, /) -> list[Document]:
+        """The first of those that come after one, of a plan in order of ids."""
+
+
 class Pool:
     """The candidates of one queue."""
 
-    def __init__(self, finder: Finder) -> None:
+    def __init__(self, finder: Looks) -> None:
         self._finder = finder
         self._lock = threading.Lock()
         self._candidates: deque[Document] = deque()
@@ -47,11 +57,12 @@ class Pool:
         self._found = 0
         self._taken = 0
         self._resume: str | None = None
+        self._failure: tuple[float, TagsError] | None = None
 
     def take(self, plan: Callable[[], Plan], since: float, lost: int) -> Document | None:
         """The next candidate for a claim that began at `since` (monotonic) and has lost `lost` in a row.
 
-        None: a look that began after `since` found none.  `plan` is asked for anew before each look, since what a
+        None: a look that began after `since` found none.  Raises `InvalidQuery` or `StoreUnavailable` where a look fails.  `plan` is asked for anew before each look, since what a
         statement finds may depend on the time.
         """
         with self._lock:
@@ -60,6 +71,9 @@ class Pool:
             while not self._candidates:
                 if self._read_at >= since and self._found == 0:
                     return None
+                if self._failure is not None and self._failure[0] >= since:
+                    # Waited for the look that failed: to try again in turn, one after the other, would take for ever
+                    raise self._failure[1]
                 self._read(plan())
             self._taken += 1
             return self._candidates.popleft()
@@ -68,9 +82,12 @@ class Pool:
         size = min(LARGEST, max(SMALLEST, round(self._taken * 2 / SHARE)))
         self._taken = 0
         began = monotonic()
-        found = self._look(plan, size)
-        self._read_at = began
-        self._found = len(found)
+        try:
+            found = self._look(plan, size)
+        except TagsError as error:
+            self._failure = monotonic(), error
+            raise
+        self._failure, self._read_at, self._found = None, began, len(found)
         kept = [document for document in found if random.random() < SHARE]  # noqa: S311 - spread, not secrecy
         if len(found) < size:
             # The whole queue: what another process may want as well comes after what it likely does not
@@ -91,7 +108,7 @@ class Pool:
 class Pools:
     """The pools of a process, by queue; those not used for longest go first."""
 
-    def __init__(self, finder: Finder) -> None:
+    def __init__(self, finder: Looks) -> None:
         self._finder = finder
         self._lock = threading.Lock()
         self._pools: OrderedDict[object, Pool] = OrderedDict()

@@ -116,12 +116,9 @@ class Claims:
 
     def _replayed(self, claim: Claim, idempotency: Idempotency) -> list[Claimed]:
         """What an earlier request with the same key claimed.  Raises `IdempotencyKeyReused` where it was another request."""
+        query = {"tenant": claim.tenant, "tags.claim.key": idempotency.key}
         with store_errors():
-            documents = list(
-                self._database.tags.find(
-                    {"tenant": claim.tenant, "tags.claim.key": idempotency.key}, {"id": 1, "tags": 1}, limit=MAX_LIMIT
-                )
-            )
+            documents = list(self._database.tags.find(query, {"id": 1, "tags": 1}, hint="claims", limit=MAX_LIMIT))
         found: list[Claimed] = []
         for document in documents:
             row = next(row for row in document["tags"] if row.get("claim", {}).get("key") == idempotency.key)

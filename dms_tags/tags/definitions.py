@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
 
@@ -20,8 +20,11 @@ from dms_tags.tags.store import TagStore
 TAG: Final = "definition"
 """The name of the one tag of a definition's resource; its state is the definition."""
 
-FRESH_SECONDS: Final = 1.5
-"""For so long a process believes what it has read: with the read itself, less than the 2 s that are promised."""
+FRESH_SECONDS: Final = 1.0
+"""For so long a process believes what it has read; then somebody reads anew."""
+
+STALE_SECONDS: Final = 1.5
+"""For so long the others still believe it: with the read itself, less than the 2 s that are promised."""
 
 MAX_STATES: Final = 1_000
 """States of one definition, at most."""
@@ -81,12 +84,12 @@ def _listed(states: Any) -> str:
     return ", ".join(map(str, sorted(states)))
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Known:
-    """What a process has read of a tenant's definitions, and when."""
+    """What a process has read of a tenant's definitions, and when it began to."""
 
     read: float
-    definitions: Mapping[str, Definition] = field(default_factory=dict)
+    definitions: Mapping[str, Definition]
 
 
 class Definitions:
@@ -96,7 +99,7 @@ class Definitions:
         self._database = database
         self._store = store
         self._known: dict[str, _Known] = {}
-        self._lock = threading.Lock()
+        self._reading = threading.Lock()
 
     def rules(self, tenant: str, name: str) -> Definition | None:
         """The enforced definition of tags called `name`, at most 2 s old; None where there is none."""
@@ -128,20 +131,25 @@ class Definitions:
     def _change(self, tenant: str, name: str, verb: Verb, actor: Actor, trace_id: str | None, state: Any) -> None:
         resource = Resource(tenant, Kind.DEFINITION, name)
         self._store.change(Change(resource, TAG, verb, actor, state, trace_id, Conditions()))
-        with self._lock:
-            self._known.pop(tenant, None)
+        self._known.pop(tenant, None)
 
     def _fresh(self, tenant: str) -> Mapping[str, Definition]:
         known = self._known.get(tenant)
-        if known is not None and monotonic() - known.read < FRESH_SECONDS:
-            return known.definitions
-        with self._lock:
-            known = self._known.get(tenant)
-            if known is None or monotonic() - known.read >= FRESH_SECONDS:
-                # The time before the read: what changes while it runs is known too late by no more than it takes
-                known = _Known(monotonic())
-                known.definitions = self._read(tenant)
-                self._known[tenant] = known
+        age = float("inf") if known is None else monotonic() - known.read
+        if known is not None and age < STALE_SECONDS:
+            # One caller reads ahead of need.  None waits for it: where MongoDB does not answer they would wait in turn
+            if age < FRESH_SECONDS or not self._reading.acquire(blocking=False):
+                return known.definitions
+            try:
+                return self._renew(tenant)
+            finally:
+                self._reading.release()
+        return self._renew(tenant)
+
+    def _renew(self, tenant: str) -> Mapping[str, Definition]:
+        # The time before the read: what changes while it runs is known too late by no more than it takes
+        known = _Known(monotonic(), self._read(tenant))
+        self._known[tenant] = known
         return known.definitions
 
     def _read(self, tenant: str, name: str | None = None) -> Mapping[str, Definition]:

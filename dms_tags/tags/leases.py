@@ -7,7 +7,6 @@ the next change of the tag.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from time import monotonic
@@ -36,17 +35,15 @@ class DatabaseClock:
     def __init__(self, database: Database, own: Callable[[], datetime] = now) -> None:
         self._database = database
         self._own = own
-        self._lock = threading.Lock()
-        self._ahead = timedelta()
-        self._asked: float | None = None
+        self._known: tuple[float, timedelta] | None = None
 
     def now(self) -> datetime:
         """The time in UTC, in whole milliseconds, by the database's clock."""
-        with self._lock:
-            if self._asked is None or monotonic() - self._asked > CLOCK_SECONDS:
-                self._ahead = self._database.now() - self._own()
-                self._asked = monotonic()
-            moment = self._own() + self._ahead
+        known = self._known
+        if known is None or monotonic() - known[0] > CLOCK_SECONDS:
+            # With no lock: where MongoDB does not answer, callers would otherwise wait for it one after the other
+            known = self._known = monotonic(), self._database.now() - self._own()
+        moment = self._own() + known[1]
         return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
@@ -104,12 +101,9 @@ class Leases:
         query: Document = {"tags.lease.until": {"$lte": moment}}
         if tenant is not None:
             query["tenant"] = tenant
+        wanted = {"tenant": 1, "kind": 1, "id": 1, "tags": 1}
         with store_errors():
-            documents = list(
-                self._database.tags.find(
-                    query, {"tenant": 1, "kind": 1, "id": 1, "tags": 1}, limit=BATCH, sort=[("tags.lease.until", 1)]
-                )
-            )
+            documents = list(self._database.tags.find(query, wanted, hint="leases", sort=[("tags.lease.until", 1)], limit=BATCH))
         lapsed = [
             (Resource(document["tenant"], Kind(document["kind"]), document["id"]), tag)
             for document in documents
