@@ -16,7 +16,9 @@ DEADLINE = 20.0
 
 def post(service: Service, path: str, status: int = 200, **request: Any) -> Any:
     """The JSON of an answer that has this status."""
-    response = service.client.post(f"/api/dms{path}", **request)
+    client = service.app.test_client()  # one for each request: it is for one thread
+    client.environ_base = service.client.environ_base
+    response = client.post(f"/api/dms{path}", **request)
     assert status == response.status_code, response.text
     return response.json
 

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.app import Service
+from dms_tags.settings import Settings
+from tests.support.app import Service, running
 from tests.workflow.steps import QUEUED, claim, ids, post, row_of, rows, search, tag
 
 
@@ -133,20 +134,21 @@ def test_objects_come_about_in_the_order_asked_for(real: Service) -> None:
     assert all(ident >= "object-0400" for ident in found)
 
 
-def test_many_workers_on_one_queue_never_get_the_same_object(real: Service) -> None:
+def test_many_workers_on_one_queue_never_get_the_same_object(real: Service, mongo_uri: str, database_name: str) -> None:
     """Every object is claimed exactly once, by 16 workers, through two services, and none is left."""
     queued = [f"object-{number}" for number in range(300)]
     changes = [{"objectId": object_id, "name": "ocr", "state": 1, "action": "add"} for object_id in queued]
     post(real, "/objects/tags", json={"changes": changes})
 
-    def work(_: int) -> list[str]:
+    def work(service: Service) -> list[str]:
         got: list[str] = []
-        while found := claim(real):
+        while found := claim(service):
             got += ids(found)
         return got
 
-    with ThreadPoolExecutor(16) as workers:
-        claimed = [ident for got in workers.map(work, range(16)) for ident in got]
+    other = running(Settings(mongo_uri=mongo_uri, database=database_name, auth="none"))
+    with other as second, ThreadPoolExecutor(16) as workers:
+        claimed = [ident for got in workers.map(work, [real, second] * 8) for ident in got]
 
     assert sorted(queued) == sorted(claimed)
     entries = [entry for entry in real.entries() if entry["action"] == 310]
