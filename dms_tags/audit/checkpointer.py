@@ -50,6 +50,7 @@ class Checkpointer:
         if settings.witness_url is not None:
             self._witnesses.append(WitnessUrl(database, settings.witness_url))
         self._said: dict[str, str] = {}
+        self._settled: dict[str, str] = {}
         self._patience = patience
 
     @classmethod
@@ -93,8 +94,11 @@ class Checkpointer:
             size = self.log.trail.head(tenant)
             _refuse_behind(tenant, name, known, last, size)
             if last is not None and last["size"] == size:
+                if self._settled.get(name) == last["_id"]:
+                    return last
                 self._bears_out(tenant, name, known, last, size)
                 self._seen.add(Checkpoint(name, size, bytes(last["root"])))
+                self._settled[name] = last["_id"]
                 return last
             if not size or not self.log.extend(tenant, size, lambda: stop is None or not stop.is_set()):
                 return last

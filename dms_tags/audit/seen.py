@@ -15,9 +15,13 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from dms_tags.audit.checkpoint import Checkpoint
 from dms_tags.errors import CannotStart, Unproven
+
+TAIL: Final = 4_000_000
+"""Bytes of a witness file that are read: it grows for ever, and the newest checkpoints stand at its end."""
 
 log = logging.getLogger(__name__)
 
@@ -84,9 +88,10 @@ class Seen:
         partial.replace(file)
 
     def _read_witness(self, file: Path) -> None:
-        """Takes up what was appended to the witness file before; signatures were checked when it was written."""
-        with suppress(FileNotFoundError):
-            lines = file.read_text(encoding="utf-8").split("\n")
+        """Takes up what was appended to the witness file last; that it was signed here is known, so no signature is checked."""
+        with suppress(FileNotFoundError), file.open("rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL))
+            lines = stream.read().decode(errors="replace").split("\n")
             for at in [number for number, line in enumerate(lines) if line.startswith("\N{EM DASH} ")]:
                 with suppress(Unproven):
                     self._merge([Checkpoint.parse("\n".join([*lines[max(0, at - 4) : at - 1], ""]))])

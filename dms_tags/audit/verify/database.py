@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from dms_tags.audit.checkpoint import Checkpoint
 from dms_tags.audit.entry import canonical, flat
@@ -36,20 +36,18 @@ def verify_database(
     try:
         checkpoint = Checkpoint.open(newest["note"], keys)
         kept = Kept() if kept_text is None else Kept.read(kept_text, [*keys, *identity.verifiers(tenant)])
-        line = _line(log, name)
+        report = LogVerification(_DatabaseSource(log, tenant), checkpoint, kept, _line(log, name)).run(progress)
     except Unproven as error:
         report = Report()
         report.found(None, str(error))
         return report
-    report = LogVerification(_DatabaseSource(log, tenant), checkpoint, kept, line).run(progress)
     if not verifiers:
         report.remarks.append("the public key was taken from the database itself: give --key to be sure whose it is")
     return report
 
 
-def _line(log: Log, name: str) -> list[Checkpoint]:
-    """The roots that were signed, in order."""
-    line: list[Checkpoint] = []
+def _line(log: Log, name: str) -> Iterator[Checkpoint]:
+    """All that was signed, in order.  Raises `Unproven` where one is missing or was altered."""
     number = 0
     while batch := log.after(name, number, LINE_BATCH):
         for document in batch:
@@ -59,8 +57,7 @@ def _line(log: Log, name: str) -> list[Checkpoint]:
             checkpoint = Checkpoint.parse(document["note"].rpartition("\n\n")[0] + "\n")
             if (checkpoint.origin, checkpoint.size, checkpoint.root) != (name, document["size"], bytes(document["root"])):
                 raise Unproven(f"checkpoint number {number} of {name} was altered")
-            line.append(checkpoint)
-    return line
+            yield checkpoint
 
 
 class _DatabaseSource:

@@ -82,7 +82,7 @@ class _FileVerification:
             report.found(None, f"the manifest was altered: {error}")
             rebuilt = None
         examiner, marks = Examiner(begin), bytearray()
-        kept = KeptRoots(tuple(one for one in self._kept.checkpoints if one.size > begin), "the checkpoint kept outside")
+        kept = KeptRoots([one for one in self._kept.checkpoints if one.size > begin], "the checkpoint kept outside")
         lines = self._lines(progress)
         try:
             for line in lines:
@@ -112,7 +112,7 @@ class _FileVerification:
             report.found(None, f"the entries and the manifest do not give the root of the checkpoint at {checkpoint.size}")
         if examiner.fault is not None:
             report.found(*examiner.fault)
-        self._hold_against(kept.left)
+        self._hold_against(kept.left())
 
     def _leaf(self, line: bytes, position: int) -> bytes:
         """The entry of a line in canonical JSON; its proof, if it has one, holds.  Raises `Broken`, `Unproven`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -92,29 +92,35 @@ class Kept:
 
 
 class KeptRoots:
-    """Compares the roots of a tree that is being rebuilt with those of checkpoints."""
+    """Compares the roots of a tree that is being rebuilt with those of checkpoints, which come in order of size.
 
-    def __init__(self, checkpoints: tuple[Checkpoint, ...], whose: str) -> None:
-        self._left = list(checkpoints)
+    `next_size` is the size at which the next comparison is due; -1: none is.
+    """
+
+    def __init__(self, checkpoints: Iterable[Checkpoint], whose: str) -> None:
+        self._to_come = iter(checkpoints)
         self._whose = whose
         self._good = 0
-        self.sizes = frozenset(one.size for one in checkpoints)
-        self.next_size = self._left[0].size if self._left else -1
+        self._next = next(self._to_come, None)
+
+    @property
+    def next_size(self) -> int:
+        return -1 if self._next is None else self._next.size
 
     def pass_by(self, size: int, root: bytes, report: Report) -> None:
         """Takes the root of the rebuilt tree at `size`, which is `next_size`."""
-        checkpoint = self._left.pop(0)
-        self.next_size = self._left[0].size if self._left else -1
-        if checkpoint.root == root:
+        if self._next is None:
+            return
+        if self._next.root == root:
             self._good = size
+            self._next = next(self._to_come, None)
         else:
             report.found(None, f"the entries {self._good + 1} to {size} are not those of {self._whose} at {size}")
-            self._left, self.next_size = [], -1
+            self._next, self._to_come = None, iter(())
 
-    @property
     def left(self) -> list[Checkpoint]:
         """Those that were not passed by."""
-        return self._left
+        return [] if self._next is None else [self._next, *self._to_come]
 
 
 def read_keys(text: str) -> list[Verifier]:

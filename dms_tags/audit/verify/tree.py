@@ -40,10 +40,10 @@ class LogVerification:
         self._checkpoint = checkpoint
         self._begin = source.first - 1
         self._roots = [
-            KeptRoots(tuple(one for one in kept.checkpoints if self._begin <= one.size), "the checkpoint kept outside"),
-            KeptRoots(tuple(one for one in line if self._begin <= one.size <= checkpoint.size), "the checkpoint of the service"),
+            KeptRoots((one for one in kept.checkpoints if self._begin <= one.size), "the checkpoint kept outside"),
+            KeptRoots((one for one in line if self._begin <= one.size <= checkpoint.size), "the checkpoint of the service"),
         ]
-        self._sizes = {checkpoint.size}.union(*(roots.sizes for roots in self._roots))
+        self._stops = self._next_stops()
         self._root: bytes | None = None
         self._differs: int | None = None
         self.report = Report(first=source.first, checkpoint=checkpoint)
@@ -99,17 +99,22 @@ class LogVerification:
                 at = (position - 1 - tile_begin) * HASH_SIZE
                 if digest != hashes[at : at + HASH_SIZE]:
                     self._differs = position
-            if position in self._sizes:
+            if position in self._stops:
                 self._compare_roots(position, rebuilt)
 
     def _compare_roots(self, size: int, rebuilt: RangeProof) -> None:
-        if size in self._sizes:
+        if size in self._stops:
             root = rebuilt.root_so_far()
             if size == self._checkpoint.size:
                 self._root = root
             for roots in self._roots:
                 if roots.next_size == size:
                     roots.pass_by(size, root, self.report)
+            self._stops = self._next_stops()
+
+    def _next_stops(self) -> set[int]:
+        """The sizes at which the root is looked at next."""
+        return {self._checkpoint.size, *(roots.next_size for roots in self._roots)}
 
     def _judge(self) -> None:
         report, size, differs = self.report, self._checkpoint.size, self._differs
@@ -126,7 +131,7 @@ class LogVerification:
             report.found(None, f"the entries do not give the root of the checkpoint at {size}")
 
     def _outside(self) -> None:
-        for checkpoint in self._roots[0].left:
+        for checkpoint in self._roots[0].left():
             if self.report.last < checkpoint.size:
                 self.report.found(
                     self.report.last + 1,
