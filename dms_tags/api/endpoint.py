@@ -28,6 +28,9 @@ from dms_tags.tags import names
 PUBLIC: Final = frozenset[Permission]()
 """The permission of the few routes that need no identity (API.md section 6)."""
 
+IDENTIFIED: Final = frozenset(Permission)
+"""The permission of routes that need no more than an identity of the tenant, whatever it may do."""
+
 
 @dataclass(frozen=True, slots=True)
 class PathParameter:
@@ -229,7 +232,8 @@ def _dispatch(route: Route, services: Services) -> Callable[..., Response]:
         try:
             identity = NOBODY if public else identify(services, request)
             if not public:
-                identity.require(*needs)
+                if route.permissions != IDENTIFIED:
+                    identity.require(*needs)
                 services.prepare()
             parts = {name: readers[name](text) for name, text in path.items()}
             if route.scope is not None:

@@ -44,13 +44,6 @@ class Filters:
         """Whether these ask for a run of positions, with nothing left out in between."""
         return replace(self, since=None, until=None, after=None, before=None) == EVERYTHING
 
-    @property
-    def one_resource(self) -> bool:
-        """Whether these ask for a run of all entries of one resource."""
-        return (self.object_id is not None or self.resource is not None) and replace(
-            self, object_id=None, resource=None, since=None, until=None, after=None, before=None
-        ) == EVERYTHING
-
 
 NAMES: Final = {
     "object_id": "objectId",

@@ -10,7 +10,7 @@ from typing import Any, Final
 from flask import Response
 
 from dms_tags.api.audit import parameters, schemas
-from dms_tags.api.endpoint import Api, Call, PathParameter
+from dms_tags.api.endpoint import IDENTIFIED, Api, Call, PathParameter
 from dms_tags.api.parameters import whole
 from dms_tags.api.problems import MEDIA_TYPE, PROBLEM_SCHEMA, render_problem
 from dms_tags.audit import merkle
@@ -20,7 +20,7 @@ from dms_tags.audit.log import bundle
 from dms_tags.audit.merkle import HASH_SIZE
 from dms_tags.audit.tiles import WIDTH, TileName
 from dms_tags.errors import Gone, NotFound
-from dms_tags.identity.model import EVERYTHING, Permission
+from dms_tags.identity.model import Permission
 
 api = Api("audit", "/api/dms/audit", render_problem, PROBLEM_SCHEMA, MEDIA_TYPE)
 
@@ -115,7 +115,7 @@ def proof(call: Call, position: int) -> Response:
 @api.route(
     "GET",
     "/log/checkpoint",
-    permission=EVERYTHING,
+    permission=IDENTIFIED,
     summary="The newest signed checkpoint",
     responses={200: schemas.media("A C2SP checkpoint", "text/plain")},
 )
@@ -132,7 +132,7 @@ def checkpoint(call: Call) -> Response:
 @api.route(
     "GET",
     "/log/key",
-    permission=EVERYTHING,
+    permission=IDENTIFIED,
     summary="The public key of the log",
     responses={200: schemas.media("A C2SP verifier key", "text/plain")},
 )
@@ -147,7 +147,7 @@ def key(call: Call) -> Response:
 @api.route(
     "GET",
     "/log/tile/{level}/{tile}",
-    permission=EVERYTHING,
+    permission=IDENTIFIED,
     summary="A tile of the log's Merkle tree",
     path_parameters={"level": LEVEL, "tile": TILE},
     responses={200: schemas.media("Up to 256 hashes (C2SP tlog-tiles)", "application/octet-stream")},
