@@ -5,20 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from dms_tags.settings import Settings
+from tests.contract.conftest import service
 from tests.support.app import Service, running
+from tests.support.stores import shared
 
-
-@pytest.fixture(params=["mongomock", "mongod"])
-def service(request: pytest.FixtureRequest) -> Iterator[Service]:
-    """The application on each store, without authentication."""
-    if request.param == "mongomock":
-        settings = Settings(mongo_uri="mongomock://", database="workflow", auth="none")
-    else:
-        settings = Settings(
-            mongo_uri=request.getfixturevalue("mongo_uri"), database=request.getfixturevalue("database_name"), auth="none"
-        )
-    with running(settings) as found:
-        yield found
+__all__ = ["service", "shared"]
 
 
 @pytest.fixture

@@ -154,9 +154,9 @@ def test_a_leased_tag_is_changed_by_its_holder_and_by_nobody_who_is_late(service
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"changes": {}}, {"changes": [{}] * 1001}])
-def test_a_body_that_is_no_batch_is_refused(service: Service, body: Any) -> None:
+def test_a_body_that_is_no_batch_is_refused(shared: Service, body: Any) -> None:
     """400 `invalid-body`, and more than 1,000 changes are too many."""
-    assert "/problems/invalid-body" == post(service, "/objects/tags", 400, json=body)["type"]
+    assert "/problems/invalid-body" == post(shared, "/objects/tags", 400, json=body)["type"]
 
 
 CHANGES = st.lists(

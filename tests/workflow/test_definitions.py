@@ -64,12 +64,12 @@ def test_a_definition_is_kept_as_it_was_put_and_its_changes_are_in_the_trail(ser
         {"states": {"1": "a"}, "enforced": True},
     ],
 )
-def test_a_malformed_definition_is_refused(service: Service, body: Any) -> None:
+def test_a_malformed_definition_is_refused(shared: Service, body: Any) -> None:
     """400 `invalid-body`, also for steps between states that are not named."""
-    response = service.client.put(PATH, json=body)
+    response = shared.client.put(PATH, json=body)
 
     assert (400, "/problems/invalid-body") == (response.status_code, (response.json or {})["type"])
-    assert 404 == service.client.get(PATH).status_code
+    assert 404 == shared.client.get(PATH).status_code
 
 
 def test_states_and_steps_outside_the_definition_are_refused(service: Service) -> None:

@@ -67,9 +67,9 @@ def test_a_search_shows_fifty_objects_unless_told_otherwise(service: Service) ->
         ({"query": {"statement": "\ud800"}}, "invalid-query"),
     ],
 )
-def test_a_malformed_search_is_refused(service: Service, body: Any, slug: str) -> None:
+def test_a_malformed_search_is_refused(shared: Service, body: Any, slug: str) -> None:
     """A 400 that says what would be right."""
-    assert f"/problems/{slug}" == post(service, "/objects/search", 400, json=body)["type"]
+    assert f"/problems/{slug}" == post(shared, "/objects/search", 400, json=body)["type"]
 
 
 @how(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=80)
