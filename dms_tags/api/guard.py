@@ -34,7 +34,7 @@ ALLOWED_HEADERS: Final = (
     "Authorization, Content-Type, Idempotency-Key, If-Match, Last-Event-ID, X-B3-TraceId, b3, X-ID-TENANT-NAME, "
     "X-Spaaza-Session-User-Id, X-Spaaza-Session-Key"
 )
-EXPOSED_HEADERS: Final = "ETag, Idempotent-Replayed, Retry-After, X-B3-TraceId, X-Missing-Tags"
+EXPOSED_HEADERS: Final = "ETag, Idempotent-Replayed, Link, Retry-After, X-B3-TraceId, X-Missing-Tags"
 PREFLIGHT_SECONDS: Final = "600"
 LOGGED_PATH: Final = 200
 

@@ -101,6 +101,20 @@ def test_revoking(service: Service) -> None:
         store.revoke("default", made.id, ADMIN)
 
 
+def test_rate(service: Service) -> None:
+    """A session that sends more than its share is told when to go on, in the API's envelope."""
+    headers = prepare(service)
+
+    with running(Settings(mongo_uri="mongomock://", auth="tokens", rate=1), service.database) as slow:
+        answers = [slow.client.get(PATH, headers=headers) for _ in range(20)]
+
+    over = [answer for answer in answers if answer.status_code != 200]
+    assert over
+    for answer in over:
+        refused(answer, 429, 9429, "rate_limited")
+        assert "1" == answer.headers["Retry-After"]
+
+
 def test_what_is_kept(service: Service) -> None:
     """No collection holds a session's secret; the trail shows who made it, for whom, and what it may do."""
     made = session_store(service).create("default", "7", {1: ALL}, _far(), ADMIN)

@@ -266,6 +266,26 @@ def test_errors(shared: Service, ask: Ask, status: int, kind: str, code: str) ->
     assert before == len(shared.entries())
 
 
+def test_rate() -> None:
+    """Who sends more than its share is told when to go on, in the seed's error shape."""
+    with running(Settings(mongo_uri="mongomock://", auth="none", rate=1)) as service:
+        answers = [service.client.get("/tags") for _ in range(20)]
+
+    over = [answer for answer in answers if answer.status_code != 200]
+    assert over
+    for answer in over:
+        refused(answer, 429, "rate_limit_error", "rate_limited")
+        assert "1" == answer.headers["Retry-After"]
+
+
+@pytest.mark.parametrize("host", ["a b", "[", "evil.example", ""])
+def test_host_that_is_not_ours(service: Service, host: str) -> None:
+    """Without authentication a request that was meant for another host is a 403, whatever its Host header is."""
+    answer = service.client.get("/tags", headers={"Host": host})
+
+    assert (403, "permission_error") == (answer.status_code, (answer.json or {})["type"])
+
+
 def test_token_required() -> None:
     """Without a Bearer token a call is a 401, with one that may not write a 403, in the seed's error shape."""
     from dms_tags.identity.model import Permission
