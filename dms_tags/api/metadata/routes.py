@@ -4,68 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response
 
 from dms_tags.api import bodies, locks
-from dms_tags.api.endpoint import Api, Call, PathParameter
+from dms_tags.api.endpoint import Api, Call
 from dms_tags.api.locks import CHANGE_HEADERS
 from dms_tags.api.metadata import schemas
 from dms_tags.api.metadata.errors import ERROR_SCHEMA, render
-from dms_tags.api.parameters import TRACE_ID_MUST_MATCH, Parameter, boolean, integer, moment
-from dms_tags.errors import InvalidObjectId, InvalidParameter
+from dms_tags.api.metadata.parameters import AT, FORCE, PATH, TAG_PAGE, TYPE, VALUE, VALUE_PAGE, correlation_id
+from dms_tags.api.parameters import TRACE_ID_MUST_MATCH
+from dms_tags.errors import InvalidParameter
 from dms_tags.identity.model import Identity, Permission
 from dms_tags.metadata.model import Definition, Value
-from dms_tags.tags import names
-from dms_tags.tags.model import Changed, Kind, Resource, Terms
+from dms_tags.tags.model import Changed, Resource
 
 api = Api("metadata", "", render, ERROR_SCHEMA, security=("bearer",), roots=("/tags", "/resources"))
-
-
-def correlation_id(text: str) -> str:
-    """`text`, if a resource may be called so; else `InvalidParameter`."""
-    try:
-        return names.object_id(text)
-    except InvalidObjectId as error:
-        raise InvalidParameter("a correlation id is 1 to 128 of A-Z a-z 0-9 . _ ~ - and neither '.' nor '..'") from error
-
-
-def _tag_cursor(text: str) -> str:
-    return schemas.tag_id(text)
-
-
-def _value_cursor(text: str) -> tuple[Kind, str]:
-    kind, _, found = text.partition("/")
-    return schemas.correlation_type(kind), correlation_id(found)
-
-
-PATH: Final = {
-    "tagId": PathParameter(schemas.tag_id, {"type": "string"}, schemas.EXAMPLE_TAG),
-    "correlationId": PathParameter(
-        correlation_id, {"type": "string", "pattern": f"^{names.OBJECT_ID_PATTERN}$"}, schemas.EXAMPLE_SITE
-    ),
-}
-VALUE: Final = Parameter(
-    "value", schemas.value, {"type": "string", "minLength": 1, "maxLength": 255}, "the exact value", required=True, example="APAC"
-)
-TYPE: Final = Parameter(
-    "correlation_type",
-    schemas.correlation_type,
-    schemas.CORRELATION_TYPE,
-    "the resource's type; with it the answer names in X-Missing-Tags the mandatory labels that it lacks",
-)
-FORCE: Final = boolean("force", "remove the values too")
-_NEXT: Final = "the page that begins after this; the answer's header Link (rel=next) has the address of the next page"
-TAG_PAGE: Final = (
-    integer("limit", 1, 100, "definitions on a page", 100),
-    Parameter("cursor", _tag_cursor, {"type": "string"}, _NEXT),
-)
-VALUE_PAGE: Final = (
-    integer("limit", 1, 1000, "values on a page", 1000),
-    Parameter("cursor", _value_cursor, {"type": "string"}, _NEXT),
-)
 
 
 def _may_read(identity: Identity, parts: Mapping[str, Any]) -> None:
@@ -265,7 +221,7 @@ def find_resources(call: Call, tag_id: str) -> Response:
     permission=Permission.READ,
     summary="The tags of a resource",
     path_parameters=PATH,
-    parameters=(TYPE, moment("at", "the tags and their definitions as they stood at this time; without X-Missing-Tags")),
+    parameters=(TYPE, AT),
     responses={200: schemas.LABELS},
 )
 def list_labels(call: Call, correlation_id: str) -> Response:
@@ -287,7 +243,7 @@ def list_labels(call: Call, correlation_id: str) -> Response:
 def _set(call: Call, tag_id: str, correlation_id: str, document: Mapping[str, Any], status: int) -> Response:
     kind = schemas.correlation_type(document["correlation_type"])
     text = bodies.text(document, "value", 255)
-    terms: Terms = locks.terms(call, document)
+    terms = locks.terms(call, document)
     changed = call.services.metadata.set(call.identity.tenant, tag_id, correlation_id, kind, text, terms)
     assert changed.tag is not None  # noqa: S101 - what was set is there
     found = Value(Resource(call.identity.tenant, kind, correlation_id), changed.tag)

@@ -1,0 +1,53 @@
+"""The parameters of the metadata API, of its paths and of its queries (API.md section 4)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dms_tags.api.endpoint import PathParameter
+from dms_tags.api.metadata import schemas
+from dms_tags.api.parameters import Parameter, boolean, integer, moment
+from dms_tags.errors import InvalidObjectId, InvalidParameter
+from dms_tags.tags import names
+from dms_tags.tags.model import Kind
+
+
+def correlation_id(text: str) -> str:
+    """`text`, if a resource may be called so; else `InvalidParameter`."""
+    try:
+        return names.object_id(text)
+    except InvalidObjectId as error:
+        raise InvalidParameter("a correlation id is 1 to 128 of A-Z a-z 0-9 . _ ~ - and neither '.' nor '..'") from error
+
+
+def _value_cursor(text: str) -> tuple[Kind, str]:
+    kind, _, found = text.partition("/")
+    return schemas.correlation_type(kind), correlation_id(found)
+
+
+PATH: Final = {
+    "tagId": PathParameter(schemas.tag_id, {"type": "string"}, schemas.EXAMPLE_TAG),
+    "correlationId": PathParameter(
+        correlation_id, {"type": "string", "pattern": f"^{names.OBJECT_ID_PATTERN}$"}, schemas.EXAMPLE_SITE
+    ),
+}
+VALUE: Final = Parameter(
+    "value", schemas.value, {"type": "string", "minLength": 1, "maxLength": 255}, "the exact value", required=True, example="APAC"
+)
+TYPE: Final = Parameter(
+    "correlation_type",
+    schemas.correlation_type,
+    schemas.CORRELATION_TYPE,
+    "the resource's type; with it the answer names in X-Missing-Tags the mandatory labels that it lacks",
+)
+FORCE: Final = boolean("force", "remove the values too")
+_NEXT: Final = "the page that begins after this; the answer's header Link (rel=next) has the address of the next page"
+TAG_PAGE: Final = (
+    integer("limit", 1, 100, "definitions on a page", 100),
+    Parameter("cursor", schemas.tag_id, {"type": "string"}, _NEXT),
+)
+VALUE_PAGE: Final = (
+    integer("limit", 1, 1000, "values on a page", 1000),
+    Parameter("cursor", _value_cursor, {"type": "string"}, _NEXT),
+)
+AT: Final = moment("at", "the tags and their definitions as they stood at this time; without X-Missing-Tags")
