@@ -100,7 +100,7 @@ def compile_statement(statement: Statement, scope: Scope, clock: Clock) -> Plan:
     if order is not None and (by_id or order.name not in rows):
         return Plan(Way.SORTED, order, scope, {}, filters)
     if by_id or not rows:
-        return Plan(Way.IDS, Order(), scope, {}, filters)
+        return Plan(Way.IDS, Order(), scope, {}, filters, strict=False)
     if order is None:
         order = Order(_narrowest(rows), Member.CREATION_DATE)
     bounds, tests = rows[order.name or ""]

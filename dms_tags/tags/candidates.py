@@ -32,7 +32,7 @@ FRESH_SECONDS: Final = 0.5
 LOSSES: Final = 3
 """So many candidates lost in a row mean that what was read is no longer worth trying."""
 
-MAX_POOLS: Final = 256
+MAX_POOLS: Final = 100
 """Queues whose candidates a process keeps, at most."""
 
 

@@ -165,6 +165,7 @@ def _rank(plan: Plan, document: Document) -> Any:
 def _ordered(plan: Plan, documents: Iterable[Document]) -> list[Document]:
     """The documents in the order that the server's indexes give, for the store that has none."""
     by_id = sorted(documents, key=lambda document: str(document["_id"]))
-    having = [one for one in by_id if plan.order.name is None or any(row["name"] == plan.order.name for row in one["tags"])]
-    lacking = [one for one in by_id if one not in having]
+    name = plan.order.name
+    having = [one for one in by_id if name is None or any(row["name"] == name for row in one["tags"])]
+    lacking = [one for one in by_id if name is not None and all(row["name"] != name for row in one["tags"])]
     return [*sorted(having, key=lambda document: _rank(plan, document), reverse=plan.order.descending), *lacking]

@@ -157,14 +157,18 @@ def test_many_workers_on_one_queue_never_get_the_same_object(real: Service, mong
     assert 300 == len(entries)
 
 
-def test_nothing_waits_for_ever_where_work_keeps_coming(service: Service) -> None:
-    """The first object is claimed though a new one is queued with every claim."""
+@pytest.mark.parametrize(
+    ("statement", "state"), [(QUEUED, 2), ("SELECT * FROM x WHERE system:tags[done] IS NULL", 1)], ids=["queue", "no queue"]
+)
+def test_nothing_waits_for_ever_where_work_keeps_coming(service: Service, statement: str, state: int) -> None:
+    """An object is claimed though a new one that would come before it by id is queued with every claim."""
+    name = "ocr" if statement == QUEUED else "done"
     for number in range(60):
-        tag(service, f"object-{number}")
+        tag(service, f"z-{number}")
 
-    for number in range(60, 400):
-        tag(service, f"object-{number}")
-        if ids(claim(service)) == ["object-0"]:
+    for number in range(400):
+        tag(service, f"a-{number}")
+        if ids(claim(service, statement, name, state)) == ["z-0"]:
             break
 
-    assert 2 == rows(service, "object-0")["ocr"][1]
+    assert state == rows(service, "z-0")[name][1]

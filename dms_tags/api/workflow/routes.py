@@ -112,6 +112,7 @@ def give_lease_back(call: Call, object_id: str, name: str) -> Response:
     "/objects/search",
     permission=Permission.READ,
     summary="The objects of a statement",
+    parameters=(WAIT_FOR_SEARCH,),
     body=schemas.request_body(schemas.SEARCH_BODY),
     responses={200: schemas.FOUND},
 )
@@ -134,6 +135,7 @@ def search(call: Call) -> Response:
     "/objects/tags",
     permission=Permission.WRITE,
     summary="Many changes in one request, each with its own result",
+    parameters=(WAIT_FOR_SEARCH,),
     description="Changes of one object are made in the order given. Each stands alone and is audited as if sent alone.",
     body=schemas.request_body(schemas.CHANGES),
     responses={200: schemas.RESULTS},
