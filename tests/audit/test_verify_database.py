@@ -175,6 +175,19 @@ def test_tampered_database(tmp_path: Path, tampering: Tampering) -> None:
             database.collection(name).insert_many(documents)
 
 
+@pytest.mark.parametrize("position", [1, 255, 256, 257, 299, 300])
+def test_doubled_at_the_edges(tmp_path: Path, position: int) -> None:
+    """An entry that stands twice is found at the edges of tiles and of the trail too."""
+    database, checkpointer = signed(tmp_path)
+    entry = database.trail.find_one({"position": position})
+    assert entry is not None
+    database.trail.insert_one(entry | {"_id": "copy"})
+    report = verify(database, checkpointer)
+
+    assert report.worst is not None
+    assert position + 1 == report.worst.position
+
+
 def test_rolled_back_and_signed_anew(tmp_path: Path) -> None:
     """A trail rolled back behind a checkpoint kept outside, then grown again otherwise and signed anew, is found out."""
     database, checkpointer = signed(tmp_path)

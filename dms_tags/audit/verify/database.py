@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from dms_tags.audit.checkpoint import Checkpoint
 from dms_tags.audit.entry import canonical, flat
@@ -10,12 +11,14 @@ from dms_tags.audit.keys import Identities
 from dms_tags.audit.log import Log
 from dms_tags.audit.merkle import HASH_SIZE
 from dms_tags.audit.note import Verifier
+from dms_tags.audit.tiles import WIDTH, Tile
 from dms_tags.audit.verify.report import Kept, Progress, Report
 from dms_tags.audit.verify.tree import LogVerification
 from dms_tags.database import Database
 from dms_tags.errors import Unproven
 
-LINE_BATCH = 10_000
+LINE_BATCH: Final = 10_000
+AHEAD: Final = 16
 
 
 def verify_database(
@@ -64,15 +67,33 @@ class _DatabaseSource:
     def __init__(self, log: Log, tenant: str) -> None:
         self._log = log
         self._tenant = tenant
+        self._read_to = 0
+        self._leaves: dict[int, list[bytes]] = {}
+        self._tiles: Mapping[Tile, bytes] = {}
         log.trail.wait_for(tenant)
         self.first = log.trail.cut(tenant) + 1
         self.head = log.trail.head(tenant)
 
-    def leaves(self, begin: int, end: int) -> list[bytes]:
-        return [_leaf(entry) for entry in self._log.trail.run(self._tenant, begin, end)]
+    def leaves(self, begin: int, end: int) -> Sequence[bytes]:  # noqa: ARG002 - what stands there twice is to be seen
+        if begin >= self._read_to:
+            self._read_ahead(begin)
+        return self._leaves[begin // WIDTH]
 
     def tile(self, level: int, number: int, width: int) -> bytes:
-        return self._log.tiles(self._tenant, [(level, number)]).get((level, number), b"")[: width * HASH_SIZE]
+        tile = (level, number)
+        found = self._tiles if tile in self._tiles else self._log.tiles(self._tenant, [tile])
+        return found.get(tile, b"")[: width * HASH_SIZE]
+
+    def _read_ahead(self, begin: int) -> None:
+        """Reads the next `AHEAD` tiles and their entries at once: round trips would cost more than all the hashing."""
+        first = begin // WIDTH
+        self._read_to = (first + AHEAD) * WIDTH
+        entries = self._log.trail.run(self._tenant, begin, min(self._read_to, self.head))
+        # by their own account of where they stand: what is missing or doubled must not move the others to another tile
+        self._leaves = {number: [] for number in range(first, first + AHEAD)}
+        for entry in entries:
+            self._leaves[(entry["position"] - 1) // WIDTH].append(_leaf(entry))
+        self._tiles = self._log.tiles(self._tenant, [(0, number) for number in range(first, first + AHEAD)])
 
 
 def _leaf(entry: dict[str, object]) -> bytes:
