@@ -227,9 +227,8 @@ class Relay:
             self._database.trail.insert_many(entries, ordered=True)
         except BulkWriteError as error:
             self._in_doubt = True
-            if (
-                any(failure["code"] != DUPLICATE_KEY for failure in error.details["writeErrors"])
-                or error.details.get("writeConcernErrors")
+            if any(failure["code"] != DUPLICATE_KEY for failure in error.details["writeErrors"]) or error.details.get(
+                "writeConcernErrors"
             ):
                 raise
             log.info("another relay was faster; starting again after %d entries", error.details["nInserted"])

@@ -135,7 +135,7 @@ class MetadataService:
                 self._store.change(self._change(change.resource, change.name, Verb.DELETE, terms))
 
     def _tag(self, resource: Resource, tag_id: str) -> Tag | None:
-        return next((tag for tag in self._store.read(resource) if tag.name == tag_id), None)
+        return next(iter(self._store.read(resource, tag_id)), None)
 
     @staticmethod
     def _change(resource: Resource, tag_id: str, verb: Verb, terms: Terms, value: str | None = None) -> Change:

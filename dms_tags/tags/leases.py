@@ -116,7 +116,7 @@ class Leases:
 
     def _held(self, resource: Resource, name: str, trace_id: str, etags: tuple[str, ...] | None) -> tuple[Tag, Lease]:
         """The tag and its lease; a lease that has run out is taken back on the way, and then no longer there."""
-        tag = next((tag for tag in self._store.read(resource) if tag.name == name), None)
+        tag = next(iter(self._store.read(resource, name)), None)
         if tag is None:
             raise TagNotFound(f"{resource.name} has no tag {name!r}: a lease that ran out may have removed it")
         if not same_trace(trace_id, tag.trace_id):

@@ -28,7 +28,7 @@ def revise(store: TagStore, change: Change, state_of: Callable[[Tag], Any]) -> C
     asked = change.conditions.etags
     give_up = monotonic() + PATIENCE
     while monotonic() < give_up:
-        tag = next((one for one in store.read(change.resource) if one.name == change.name), None)
+        tag = next(iter(store.read(change.resource, change.name)), None)
         if tag is None:
             raise TagNotFound(f"{change.resource.name} has no tag {change.name!r}")
         try:

@@ -44,9 +44,8 @@ class TagService:
 
     def tag(self, resource: Resource, name: str) -> Tag:
         """One tag.  Raises `TagNotFound`."""
-        for tag in self._store.read(resource):
-            if tag.name == name:
-                return tag
+        for tag in self._store.read(resource, name):
+            return tag
         raise TagNotFound(f"{resource.name} has no tag {name!r}")
 
     def attributes(self, resource: Resource) -> Mapping[str, Any] | None:
