@@ -129,7 +129,9 @@ class Settings:
         None, _one_of("none", "tokens", "jwt"), "`none`, `tokens` or `jwt`; unset: `none` on a loopback address, else `tokens`"
     )
     log: str | None = _setting(None, _one_of("json", "console"), "`json` or `console`; unset: json when not a terminal")
-    access_log: bool = _setting(False, _flag, "`true`: one line in the log for each request; refused and failed ones are logged anyway")
+    access_log: bool = _setting(
+        False, _flag, "`true`: one line in the log for each request; refused and failed ones are logged anyway"
+    )
     timezone: str = _setting("UTC", _zone, "whose days TODAY() and YESTERDAY() are")
     origin: str | None = _setting(
         None, _text, "scheme and host under which clients reach the service, for links; unset: the request's own"

@@ -21,14 +21,20 @@ name = st.one_of(text, st.from_regex(r"[a-z:]{1,6}", fullmatch=True), st.sampled
 state = st.one_of(text, st.integers().map(str), st.sampled_from(["0", "-0", "2147483647", "2147483648"]))
 header = st.text(string.printable.replace("\r", "").replace("\n", "").replace("\x0b", "").replace("\x0c", ""), max_size=40)
 headers = st.dictionaries(
-    st.sampled_from(["X-B3-TraceId", "b3", "If-Match", "If-None-Match", "Idempotency-Key", "X-ID-TENANT-NAME", "Authorization", "Accept"]),
+    st.sampled_from(
+        ["X-B3-TraceId", "b3", "If-Match", "If-None-Match", "Idempotency-Key", "X-ID-TENANT-NAME", "Authorization", "Accept"]
+    ),
     header,
     max_size=4,
 )
 query = st.lists(
     st.tuples(
-        st.sampled_from(["overwrite", "traceIdMustMatch", "expectedState", "waitForSearchConsistency", "at", "size", "page", "traceid", ""]),
-        st.one_of(text, st.sampled_from(["true", "false", "TRUE", "1", "-1", "2020-02-20T02:20:20Z", "2020-02-20T02:20:20 01:00"])),
+        st.sampled_from(
+            ["overwrite", "traceIdMustMatch", "expectedState", "waitForSearchConsistency", "at", "size", "page", "traceid", ""]
+        ),
+        st.one_of(
+            text, st.sampled_from(["true", "false", "TRUE", "1", "-1", "2020-02-20T02:20:20Z", "2020-02-20T02:20:20 01:00"])
+        ),
     ),
     max_size=4,
 )

@@ -25,7 +25,13 @@ CHECKS = [
     schemathesis.checks.response_schema_conformance,
     schemathesis.checks.content_type_conformance,
 ]
-SAMPLE = settings(max_examples=15, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck), database=None)
+SAMPLE = settings(
+    max_examples=15,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+    database=None,
+)
 
 
 def test_answers_are_as_described(service: Service) -> None:
