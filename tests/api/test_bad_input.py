@@ -16,7 +16,7 @@ from tests.support.app import Service, running
 
 SAMPLE = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
-text = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 name = st.one_of(text, st.from_regex(r"[a-z:]{1,6}", fullmatch=True), st.sampled_from(["tag1", "a" * 128, "a" * 129]))
 state = st.one_of(text, st.integers().map(str), st.sampled_from(["0", "-0", "2147483647", "2147483648"]))
 header = st.text(string.printable.replace("\r", "").replace("\n", "").replace("\x0b", "").replace("\x0c", ""), max_size=40)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from openapi_spec_validator import validate
+from schemathesis.core.result import Ok
 
 from dms_tags.settings import Settings
 from tests.support.app import Service, running
@@ -36,16 +38,16 @@ SAMPLE = settings(
 
 def test_answers_are_as_described(service: Service) -> None:
     """No call that the document tells of makes a 5xx, and every answer has a status and a shape that it tells."""
-    schema = schemathesis.openapi.from_wsgi("/openapi.json", service.app)
-    schema = schema.exclude(path="/api/dms/tags/events")  # a stream without end, which tests/events reads
-    operations = [found.ok() for found in schema.get_all_operations()]
+    # tests/events reads the events, a stream without end
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", service.app).exclude(path="/api/dms/tags/events")
+    operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
     assert len(operations) > 10
 
     for operation in operations:
 
         @SAMPLE
         @given(case=operation.as_strategy())
-        def check(case: schemathesis.Case) -> None:
+        def check(case: schemathesis.Case[Any]) -> None:
             case.call_and_validate(checks=CHECKS)
 
         check()
