@@ -16,6 +16,7 @@ from tests.identity.support import ADMIN
 
 READER = Grant(frozenset({Permission.READ}), ("ocr:",), None, datetime(2100, 1, 1, tzinfo=UTC))
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SPELT = f"dmst_{'1a' * 8}_{'2b' * 32}"
 
 
 def test_spelling() -> None:
@@ -23,11 +24,14 @@ def test_spelling() -> None:
     minted = tokens.mint()
 
     assert minted == tokens.parse(minted.text)
+    assert tokens.parse(SPELT) is not None
     assert minted.secret not in repr(minted)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "dmst_", "dmst_1_2", tokens.mint().text + "0", tokens.mint().text.upper(), tokens.mint().text + "\n"]
+    "text",
+    ["", "dmst_", "dmst_1_2", f"{SPELT}0", SPELT.upper(), f"{SPELT}\n"],
+    ids=["none", "kind", "short", "long", "upper", "line"],
 )
 def test_not_a_token(text: str) -> None:
     """What does not have the exact form of a token is none."""
