@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
+from dms_tags.query import render
 from dms_tags.query.moments import Clock
 from dms_tags.query.statement import (
     Absent,
@@ -73,6 +75,30 @@ ORDERS = st.one_of(
     st.builds(Order, NAMES, st.sampled_from([Member.STATE, Member.CREATION_DATE]), st.booleans()),
 )
 STATEMENTS = st.builds(Statement, st.sampled_from(["document", "system:object"]), st.none() | CONDITIONS, st.none() | ORDERS)
+
+ALPHABET = [
+    *"()[]=<>.,'\" \n\x00é1-",
+    "SELECT * FROM x WHERE ",
+    "system:tags",
+    "AND ",
+    "NOT ",
+    "state",
+    "IN",
+    "TODAY()",
+    "ORDER BY ",
+]
+
+
+def _mutated(chance: random.Random, statement: Statement) -> str:
+    text = list(render(statement))
+    for _ in range(chance.randint(1, 4)):
+        place = chance.randrange(len(text) + 1)
+        text[place : place + chance.randint(0, 3)] = [chance.choice(ALPHABET)]
+    return "".join(text)
+
+
+MUTATED = st.builds(_mutated, st.randoms(use_true_random=False), STATEMENTS)
+"""Texts of statements with a few places changed: most are none any more."""
 
 ROWS = st.dictionaries(
     NAMES,
