@@ -34,13 +34,17 @@ def check(
     The trace ids are of changes under a trace id of their own: those of `made` are in the trail exactly once, those of
     `refused` not at all, those of `unsure` at most once, and the trail holds no others.
     """
+    _check_traces(trail_at_rest(database, tenant), set(made), set(refused), set(unsure))
+
+
+def trail_at_rest(database: Database, tenant: str = "default") -> list[Document]:
+    """The entries of a tenant that is at rest, in order, after asserting that they agree with each other and with the tags."""
     entries = list(database.trail.find({"tenant": tenant}, sort=[("position", 1)]))
     documents = list(database.tags.find({"tenant": tenant}))
-
-    _check_traces(entries, set(made), set(refused), set(unsure))
     _check_order(entries)
     _check_resources(entries, documents)
     assert replay.check(database, tenant) == []
+    return entries
 
 
 def _check_traces(entries: list[Document], made: set[str], refused: set[str], unsure: set[str]) -> None:
