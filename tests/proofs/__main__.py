@@ -12,12 +12,14 @@ from pathlib import Path
 
 from dms_tags.database import Database
 from dms_tags.settings import Settings
-from tests.proofs import races
+from tests.proofs import delays, races
 from tests.proofs.crashes import crash_again_and_again
 from tests.proofs.failover import fail_over_again_and_again
 from tests.proofs.ledger import Ledger
 from tests.proofs.relays import prepared, relays_beside_writers
 from tests.proofs.services import fleet
+from tests.proofs.statements import ask
+from tests.proofs.workers import work_through_crashes
 from tests.support.mongo import replica_set
 
 
@@ -70,11 +72,48 @@ def prove_failover(folder: Path) -> None:
     fail_over_again_and_again(folder, times=10, tell=_tell)
 
 
+def prove_workers(folder: Path) -> None:
+    """64 workers in eight processes, two services, 20,000 objects: 30 times SIGKILL, or SIGSTOP until the leases are over."""
+    with _store(folder) as (settings, database):
+        work_through_crashes(
+            folder,
+            settings,
+            database,
+            objects=20_000,
+            gangs=8,
+            workers=8,
+            disturbances=30,
+            lease_seconds=5,
+            pace=0.02,
+            tell=_tell,
+        )
+
+
+def prove_statements(folder: Path) -> None:
+    """10,000 statements made up at random, about 5,000 objects: each is answered or refused with its reason, within 5 s."""
+    with _store(folder) as (settings, _), fleet(folder, settings.mongo_uri or "", settings.database) as services:
+        asked = ask([service.port for service in services], statements=10_000, objects=5_000)
+        p99 = asked.seconds[len(asked.seconds) * 99 // 100]
+        _tell(f"{dict(asked.statuses)} by status; p99 {p99 * 1000:.0f} ms, longest {asked.seconds[-1]:.2f} s")
+
+
+def prove_events(folder: Path) -> None:
+    """16 writers that write all they can for 20 s, two services, a listener at each: every event once, 99 of 100 within 1 s."""
+    with _store(folder) as (settings, _), fleet(folder, settings.mongo_uri or "", settings.database) as services:
+        heard = delays.measure([service.port for service in services], seconds=20)
+        p50, p99 = heard.part(0.5), heard.part(0.99)
+        _tell(f"{heard.rate:.0f} changes/s; event delay p50 {p50:.2f} s, p99 {p99:.2f} s, most {heard.seconds[-1]:.2f} s")
+        assert p99 < 1
+
+
 PROOFS: dict[str, Callable[[Path], None]] = {
     "races": prove_races,
     "relays": prove_relays,
     "crashes": prove_crashes,
     "failover": prove_failover,
+    "workers": prove_workers,
+    "statements": prove_statements,
+    "events": prove_events,
 }
 
 

@@ -49,20 +49,22 @@ class Caller:
         self._port = port
         self._connection: HTTPConnection | None = None
 
-    def call(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+    def call(self, method: str, path: str, headers: Mapping[str, str] | None = None, *, body: bytes | None = None) -> Answer:
         """Sends a request once.  Raises `Unreachable` or `Unanswered`."""
         began = time.monotonic()
         connection = self._connected()
         try:
-            connection.request(method, path, headers=dict(headers or {}))
+            connection.request(method, path, body, headers=dict(headers or {}))
             answer = connection.getresponse()
-            body = answer.read()
+            content = answer.read()
         except TimeoutError as error:
             raise AssertionError(f"{method} {path} hung for {PATIENCE:.0f} s") from error
         except (OSError, HTTPException) as error:
             self.close()
             raise Unanswered(str(error)) from error
-        return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body, time.monotonic() - began)
+        return Answer(
+            answer.status, {name.lower(): value for name, value in answer.getheaders()}, content, time.monotonic() - began
+        )
 
     def _connected(self) -> HTTPConnection:
         if self._connection is None:
