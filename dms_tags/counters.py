@@ -6,9 +6,22 @@ sets before they import this; every process then tells the sum of all.
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, values
+
+_process = [os.getpid()]
+
+
+def _note_fork() -> None:
+    _process[0] = os.getpid()
+
+
+if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    # The library asks the system for the process's id at each count, to notice a fork; Python tells of one by itself
+    os.register_at_fork(after_in_child=_note_fork)
+    values.ValueClass = values.MultiProcessValue(process_identifier=lambda: _process[0])  # type: ignore[no-untyped-call]
 
 REGISTRY: Final = CollectorRegistry()
 

@@ -105,6 +105,9 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn is not typed
         """Reads the body of one request, then has the application answer it."""
         self._idle.discard(sock)
         self._busy += 1
+        # Where every answer is there already, this client's next request and MongoDB's reply alike, nothing would make a
+        # connection wait, and the others would wait for it
+        gevent.sleep(0)
         try:
             whole = self._read_body(req, sock)
             try:
