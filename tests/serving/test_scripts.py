@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,9 @@ ROOT = Path(__file__).parents[2]
 PINS = ("requirements.txt", "requirements-test.txt")
 
 
-def pinned() -> dict[str, str]:
-    """Name, as the index of packages spells it, and version of everything that is installed."""
-    lines = [line for file in PINS for line in (ROOT / "scripts" / file).read_text().splitlines()]
+def pinned(files: Sequence[str] = PINS) -> dict[str, str]:
+    """Name, as the index of packages spells it, and version of everything that is installed from the pin files."""
+    lines = [line for file in files for line in (ROOT / "scripts" / file).read_text().splitlines()]
     packages = [line.partition(";")[0].strip() for line in lines if not line.startswith(("#", "-r "))]
     return {_name(name): version for name, _, version in (package.partition("==") for package in packages)}
 
@@ -29,6 +30,7 @@ def test_everything_that_is_installed_has_one_exact_version() -> None:
 
     assert all(re.fullmatch(r"[0-9][0-9a-z.+]*", version) for version in pinned().values())
     assert {_name(name): version for name, _, version in wanted}.items() <= pinned().items()
+    assert {_name(one.partition("==")[0]) for one in project["dependencies"]} <= pinned(PINS[:1]).keys()
 
 
 @pytest.mark.parametrize(
