@@ -22,6 +22,7 @@ from dms_tags.database import Database, Document, store_errors
 from dms_tags.errors import StoreUnavailable
 from dms_tags.tags import judge
 from dms_tags.tags.model import Actor, Change, Changed, Conditions, Kind, Lease, Resource, Tag, Verb, now
+from dms_tags.tags.reads import SharedReads
 from dms_tags.tags.writes import MAX_OUTBOX, Write, compose, created, first_document, tag_of
 
 PATIENCE: Final = 4.0
@@ -36,6 +37,7 @@ class TagStore:
     def __init__(self, database: Database, clock: Callable[[], datetime] = now) -> None:
         self._database = database
         self._clock = clock
+        self._reads = SharedReads(self._find_together)
         # Writers of this process that met on a resource take turns, else those whose clock was read first starve
         self._turns = [threading.Lock() for _ in range(64)]
 
@@ -44,12 +46,9 @@ class TagStore:
 
         A lease that has run out is taken back first, so that nobody sees a state that no longer holds.
         """
-        rows = {"tags": 1} if name is None else {"tags": {"$elemMatch": {"name": name}}}
         while True:
-            with store_errors():
-                document = self._database.tags.find_one({"_id": resource.key}, rows)
-            # mongomock gives all of them where one is asked for
-            tags = [tag_of(row) for row in (document or {}).get("tags", ()) if name is None or row["name"] == name]
+            document = self._reads.read(resource.key, name) or {}
+            tags = [tag_of(row) for row in document.get("tags", ())]
             lapsed = [tag for tag in tags if tag.lease is not None and tag.lease.until <= self._clock()]
             if not any(self.take_back(resource, tag) for tag in lapsed):
                 return tags
@@ -136,6 +135,14 @@ class TagStore:
         else:
             write.update["$set"]["tags.$.lapses"] = {"etag": write.change_id, "attempts": lease.attempts}
         return self._make(change, write)
+
+    def _find_together(self, name: str | None, keys: list[str]) -> Mapping[str, Document]:
+        rows = {"tags": 1} if name is None else {"tags": {"$elemMatch": {"name": name}}}
+        with store_errors():
+            if len(keys) > 1:
+                return {found["_id"]: found for found in self._database.tags.find({"_id": {"$in": keys}}, rows)}
+            alone = self._database.tags.find_one({"_id": keys[0]}, rows)
+        return {} if alone is None else {keys[0]: alone}
 
     def _find(self, resource: Resource) -> Document | None:
         with store_errors():
