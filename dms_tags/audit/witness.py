@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from abc import ABC, abstractmethod
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
@@ -21,7 +22,7 @@ PAUSE_MOST: Final = 60.0
 log = logging.getLogger(__name__)
 
 
-class Witness:
+class Witness(ABC):
     """One place that every checkpoint of every log is handed to, in order, at least once.
 
     How far it got is kept in the database, so that services that come and go do not leave one out.
@@ -52,8 +53,9 @@ class Witness:
         self._pause = 1.0
         return True
 
+    @abstractmethod
     def _hand_over(self, document: dict[str, Any]) -> bool:
-        raise NotImplementedError
+        """Gives one checkpoint to the place; whether it was taken."""
 
 
 class WitnessFile(Witness):
