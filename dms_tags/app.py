@@ -9,18 +9,16 @@ from functools import cache
 from flask import Flask, Response, request
 
 from dms_tags.api import openapi
-from dms_tags.api.audit import routes as audit
 from dms_tags.api.chains import routes as chains
-from dms_tags.api.dms import routes as dms
+from dms_tags.api.dms import audit, events, workflow
+from dms_tags.api.dms import tags as dms
 from dms_tags.api.endpoint import Api
-from dms_tags.api.events import routes as events
 from dms_tags.api.metadata import routes as metadata
 from dms_tags.api.operation import routes as operation
-from dms_tags.api.workflow import routes as workflow
-from dms_tags.database import Database
+from dms_tags.api.services import Services
 from dms_tags.errors import StoreUnavailable
-from dms_tags.services import Services
 from dms_tags.settings import Settings
+from dms_tags.store.database import Database
 
 log = logging.getLogger(__name__)
 

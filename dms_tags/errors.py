@@ -47,7 +47,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from dms_tags.tags.model import Tag
+    from dms_tags.model import Tag
 
 
 class TagsError(Exception):

@@ -10,17 +10,21 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
 
+from dms_tags.identity.store import TokenStore
 from dms_tags.serving.mongod import Client
 from dms_tags.settings import Settings
+from dms_tags.store.database import Database
+from dms_tags.tags.store import TagStore
+from tests.support.app import Service, running
 from tests.support.mongo import replica_set
+from tests.support.stores import shared
 
-if TYPE_CHECKING:
-    from dms_tags.database import Database
+__all__ = ["shared"]
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +53,41 @@ def settings(mongo_uri: str, database_name: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def database(settings: Settings) -> Iterator[Database]:
-    from dms_tags.database import Database  # here, so that what needs no store does not import it
-
     database = Database.connect(settings)
     database.prepare()
     yield database
     database.close()
+
+
+@pytest.fixture(params=["mongomock", "mongod"])
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    """The application on each store; requests come from localhost, without authentication."""
+    if request.param == "mongomock":
+        settings = Settings(mongo_uri="mongomock://", database="contract", auth="none")
+    else:
+        settings = Settings(
+            mongo_uri=request.getfixturevalue("mongo_uri"), database=request.getfixturevalue("database_name"), auth="none"
+        )
+    with running(settings) as application:
+        yield application
+
+
+@pytest.fixture
+def real(mongo_uri: str, database_name: str) -> Iterator[Service]:
+    """The application on a real mongod: what is shown of races and of the database's clock is shown there."""
+    with running(Settings(mongo_uri=mongo_uri, database=database_name, auth="none")) as application:
+        yield application
+
+
+@pytest.fixture
+def memory() -> Database:
+    """A store in memory."""
+    database = Database.connect(Settings(mongo_uri="mongomock://"))
+    database.prepare()
+    return database
+
+
+@pytest.fixture
+def token_store(memory: Database) -> TokenStore:
+    """The tokens of the store in memory."""
+    return TokenStore(memory, TagStore(memory))

@@ -16,14 +16,13 @@ from typing import Any, Final
 from flask import Flask, Request, Response, request
 from marshmallow import Schema, ValidationError
 
-from dms_tags import counters
+from dms_tags import counters, names
 from dms_tags.api import bodies, headers, parameters
 from dms_tags.api.parameters import Parameter
+from dms_tags.api.services import Services
 from dms_tags.errors import CannotStart, InvalidBody
 from dms_tags.identity.authenticator import NOBODY
 from dms_tags.identity.model import Identity, Permission
-from dms_tags.services import Services
-from dms_tags.tags import names
 
 PUBLIC: Final = frozenset[Permission]()
 """The permission of the few routes that need no identity (API.md section 6)."""

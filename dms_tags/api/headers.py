@@ -7,8 +7,8 @@ from typing import Final
 
 from werkzeug.datastructures import Headers
 
+from dms_tags import names
 from dms_tags.errors import InvalidParameter, InvalidTraceId
-from dms_tags.tags import names
 
 TRACE_HEADER: Final = "X-B3-TraceId"
 

@@ -11,7 +11,7 @@ from flask import Response
 from dms_tags.api import headers
 from dms_tags.api.endpoint import Call
 from dms_tags.errors import TraceIdRequired
-from dms_tags.tags.model import Changed, Conditions, Idempotency, Terms
+from dms_tags.model import Changed, Conditions, Idempotency, Terms
 
 CHANGE_HEADERS: Final = (headers.TRACE_HEADER, "If-Match", "Idempotency-Key")
 """The request headers of a change, as OpenAPI lists them."""

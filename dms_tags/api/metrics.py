@@ -15,7 +15,7 @@ from dms_tags import counters
 from dms_tags.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from dms_tags.audit.trail import Trail
+    from dms_tags.audit.trail.trail import Trail
 
 
 class _TrailGauges(Collector):

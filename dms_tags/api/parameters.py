@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from werkzeug.datastructures import MultiDict
 
+from dms_tags import names
 from dms_tags.errors import InvalidParameter, ParameterMissing
-from dms_tags.tags import names
 
 JsonSchema = Mapping[str, Any]
 

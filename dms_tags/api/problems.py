@@ -18,8 +18,8 @@ from dms_tags.api import headers
 from dms_tags.errors import Gone, InvalidTraceId, LockLost, RateLimited, StoreUnavailable, TagsError
 from dms_tags.identity.model import Identity
 from dms_tags.identity.names import DEFAULT_TENANT
-from dms_tags.tags.model import Tag, now
-from dms_tags.tags.names import spell_time
+from dms_tags.model import Tag, now
+from dms_tags.names import spell_time
 
 log = logging.getLogger(__name__)
 

@@ -19,18 +19,19 @@ from typing import Any, Final
 from pymongo import ReplaceOne
 from pymongo.errors import DuplicateKeyError
 
-from dms_tags.audit.checkpointer import Checkpointer
-from dms_tags.audit.entry import Entry, removes
-from dms_tags.audit.export import Export, Exporter
-from dms_tags.audit.filters import Filters
-from dms_tags.audit.query import TrailQuery
-from dms_tags.audit.tiles import WIDTH
+from dms_tags.audit.export.exporter import Export, Exporter
+from dms_tags.audit.log.signer import Checkpointer
+from dms_tags.audit.log.tiles import WIDTH
+from dms_tags.audit.trail.entry import Entry, removes
+from dms_tags.audit.trail.filters import Filters
+from dms_tags.audit.trail.query import TrailQuery
 from dms_tags.audit.verify.file import verify_file
 from dms_tags.audit.verify.report import HOLDS
-from dms_tags.database import Database, Document, store_errors
 from dms_tags.errors import CannotStart
-from dms_tags.tags.model import Action, Actor, Change, Kind, Resource, Verb, now
-from dms_tags.tags.names import spell_time
+from dms_tags.model import Action, Actor, Change, Kind, Resource, Verb, now
+from dms_tags.names import spell_time
+from dms_tags.store.database import Database, store_errors
+from dms_tags.store.documents import Document
 from dms_tags.tags.store import TagStore
 
 YOUNGEST: Final = timedelta(hours=1)

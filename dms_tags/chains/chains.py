@@ -6,9 +6,9 @@ from time import monotonic
 from typing import Any, Final
 
 from dms_tags.chains.model import Chain
-from dms_tags.database import Database, store_errors
 from dms_tags.errors import InUse, NotFound, TagExists, TagNotFound
-from dms_tags.tags.model import Actor, Change, Kind, Resource, Tag, Verb
+from dms_tags.model import Actor, Change, Kind, Resource, Tag, Verb
+from dms_tags.store.database import Database, store_errors
 from dms_tags.tags.store import TagStore
 
 CHAIN: Final = "chain"

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from dms_tags.tags.model import Actor, Kind, Resource, Tag
+from dms_tags.model import Actor, Kind, Resource, Tag
 
 MAX_ID: Final = 10**15 - 1
 """Ids of chains and tags, at most: whole numbers that JSON carries everywhere without loss."""

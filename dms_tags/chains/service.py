@@ -11,17 +11,17 @@ from typing import Any, Final
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from dms_tags.audit.timetravel import Past
+from dms_tags.audit.trail.timetravel import Past
 from dms_tags.chains.chains import Chains
 from dms_tags.chains.model import Access, Chain, ChainTag, Session, resource, state, within
-from dms_tags.database import Database, store_errors
 from dms_tags.errors import Forbidden, StateMismatch, TagDeleted, TagNotFound
-from dms_tags.tags import judge
-from dms_tags.tags.model import Change, Changed, Resource, Tag, Terms, Verb
-from dms_tags.tags.registry import Registry
+from dms_tags.model import Change, Changed, Resource, Tag, Terms, Verb
+from dms_tags.store.database import Database, store_errors
+from dms_tags.store.documents import tag_of
+from dms_tags.store.registry import Registry
+from dms_tags.tags import refusals
 from dms_tags.tags.revise import revise
 from dms_tags.tags.store import TagStore
-from dms_tags.tags.writes import tag_of
 
 TAG: Final = "tag"
 """The name of the one tag of a chain tag's resource."""
@@ -150,7 +150,7 @@ class ChainService:
 
     def _unchanged(self, change: Change) -> Changed:
         tag = self._read(change.resource)
-        judge.conditions(change, tag)
+        refusals.conditions(change, tag)
         return Changed(tag, tag.trace_id)
 
     def _read(self, found: Resource) -> Tag:

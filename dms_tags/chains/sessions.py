@@ -14,13 +14,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from dms_tags.chains.model import Access, Session
-from dms_tags.database import Database, Document, store_errors
 from dms_tags.errors import NotFound, TagNotFound, Unauthenticated
 from dms_tags.identity import tokens
 from dms_tags.identity.background import Background, in_thread
 from dms_tags.identity.directory import Directory
-from dms_tags.tags.model import Actor, Change, Kind, Resource, Verb, now
-from dms_tags.tags.names import spell_time, time
+from dms_tags.model import Actor, Change, Kind, Resource, Verb, now
+from dms_tags.names import spell_time, time
+from dms_tags.store.database import Database, store_errors
+from dms_tags.store.documents import Document
 from dms_tags.tags.store import TagStore
 
 MARK: Final = "dmss_"

@@ -13,8 +13,8 @@ from dms_tags.identity.directory import TokenDirectory
 from dms_tags.identity.jwt import JwtVerifier
 from dms_tags.identity.model import EVERYTHING, Identity
 from dms_tags.identity.store import TokenStore
+from dms_tags.model import Actor
 from dms_tags.settings import Settings
-from dms_tags.tags.model import Actor
 
 LONGEST: Final = 8_192
 """Characters of an `Authorization` header, at most; a JWT with many claims has some 2,000."""

@@ -19,7 +19,7 @@ from typing import Final, Generic, Protocol, TypeVar
 from dms_tags.errors import StoreUnavailable
 from dms_tags.identity.background import Allowance, Background, in_thread
 from dms_tags.identity.tokens import Token
-from dms_tags.tags.model import now
+from dms_tags.model import now
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ import jwt
 
 from dms_tags.errors import CannotStart, InvalidParameter, Unauthenticated
 from dms_tags.identity import names
-from dms_tags.identity.keys import ALGORITHMS, KeySet
+from dms_tags.identity.jwks import ALGORITHMS, KeySet
 from dms_tags.identity.model import Identity, Permission
+from dms_tags.model import Actor
 from dms_tags.settings import Settings
-from dms_tags.tags.model import Actor
 
 LEEWAY: Final = 30
 """Seconds by which the issuer's clock and ours may differ."""

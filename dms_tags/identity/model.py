@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from dms_tags.errors import Forbidden
-from dms_tags.tags.model import Actor
+from dms_tags.model import Actor
 
 
 class Permission(StrEnum):

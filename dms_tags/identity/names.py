@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from dms_tags import names
 from dms_tags.errors import InvalidParameter
 from dms_tags.identity.model import Permission
-from dms_tags.tags import names
 
 DEFAULT_TENANT: Final = "default"
 TENANT_HEADER: Final = "X-ID-TENANT-NAME"

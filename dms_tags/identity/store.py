@@ -16,13 +16,14 @@ from typing import Any, Final
 
 from pymongo.errors import DuplicateKeyError
 
-from dms_tags.database import Database, Document, store_errors
 from dms_tags.errors import InUse, NotFound, StoreUnavailable, TagNotFound
 from dms_tags.identity import tokens
 from dms_tags.identity.model import Identity, Permission
 from dms_tags.identity.tokens import Token
-from dms_tags.tags.model import Actor, Change, Kind, Resource, Verb, now
-from dms_tags.tags.names import spell_time, time
+from dms_tags.model import Actor, Change, Kind, Resource, Verb, now
+from dms_tags.names import spell_time, time
+from dms_tags.store.database import Database, store_errors
+from dms_tags.store.documents import Document
 from dms_tags.tags.store import TagStore
 
 TAG: Final = "token"

@@ -14,12 +14,12 @@ from datetime import timedelta
 from time import monotonic, sleep
 from typing import Any, Final
 
-from dms_tags.database import Database
 from dms_tags.errors import DefinitionNotFound, InUse, RevisionMismatch, TagNotFound
 from dms_tags.metadata.model import Definition, Draft, new_tag_id
 from dms_tags.metadata.store import LABEL, LabelReader
-from dms_tags.tags.model import Actor, Change, Changed, Conditions, Kind, Resource, Tag, Terms, Verb
-from dms_tags.tags.registry import Registry
+from dms_tags.model import Actor, Change, Changed, Conditions, Kind, Resource, Tag, Terms, Verb
+from dms_tags.store.database import Database
+from dms_tags.store.registry import Registry
 from dms_tags.tags.revise import revise
 from dms_tags.tags.store import TagStore
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from time import time_ns
 from typing import Any, Final
 
-from dms_tags.tags.model import Kind, Resource, Tag
+from dms_tags.model import Kind, Resource, Tag
 
 TYPES: Final = (Kind.ACCOUNT, Kind.SITE, Kind.USER, Kind.WAN)
 """The kinds of resource that carry labels: `correlation_type` on the wire."""

@@ -6,15 +6,15 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
-from dms_tags.audit.timetravel import Past
-from dms_tags.database import Database
+from dms_tags.audit.trail.timetravel import Past
 from dms_tags.errors import DefinitionNotFound, InvalidParameter, RevisionMismatch, TagNotFound
 from dms_tags.metadata.definitions import Definitions
 from dms_tags.metadata.model import TYPES, Definition, Value
 from dms_tags.metadata.store import LabelReader
-from dms_tags.tags import judge
-from dms_tags.tags.model import UNCONDITIONAL, Change, Changed, Conditions, Kind, Resource, Tag, Terms, Verb
-from dms_tags.tags.registry import Registry
+from dms_tags.model import UNCONDITIONAL, Change, Changed, Conditions, Kind, Resource, Tag, Terms, Verb
+from dms_tags.store.database import Database
+from dms_tags.store.registry import Registry
+from dms_tags.tags import refusals
 from dms_tags.tags.store import TagStore
 
 TYPE_NAMES: Final = tuple(str(kind) for kind in TYPES)
@@ -125,7 +125,7 @@ class MetadataService:
     def _judge(self, change: Change, terms: Terms) -> None:
         """Raises what the change's conditions come to, before anything is settled for a change that cannot be made."""
         if terms.conditions != UNCONDITIONAL or terms.must_exist:
-            judge.conditions(change, self._tag(change.resource, change.name))
+            refusals.conditions(change, self._tag(change.resource, change.name))
 
     def _take_back(self, change: Change, changed: Changed) -> None:
         """Removes a value whose definition went while it was written, unless that was done already."""

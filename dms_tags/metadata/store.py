@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from dms_tags.database import Database, Document, store_errors
 from dms_tags.metadata.model import TYPES, Definition, Value
-from dms_tags.tags.model import Kind, Resource, Tag
-from dms_tags.tags.writes import tag_of
+from dms_tags.model import Kind, Resource, Tag
+from dms_tags.store.database import Database, store_errors
+from dms_tags.store.documents import Document, tag_of
 
 LABEL: Final = "label"
 """The name of the one tag of a definition's resource; its state is the definition."""

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from dms_tags.model import Kind
 from dms_tags.query.filters import Filter, object_filter, row_filter
 from dms_tags.query.hull import ANYTHING, Hull, hull
 from dms_tags.query.moments import Clock
 from dms_tags.query.statement import And, Condition, Holds, Member, ObjectIdIn, Order, Present, Statement, Test
-from dms_tags.tags.model import Kind
 
 MAX_RUNS: Final = 16
 """States of one tag that are read as queues of their own and merged, at most."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final, assert_never
 
+from dms_tags.model import Kind, Resource
 from dms_tags.query.moments import Clock, Span
 from dms_tags.query.statement import (
     Absent,
@@ -25,7 +26,6 @@ from dms_tags.query.statement import (
     Test,
     Value,
 )
-from dms_tags.tags.model import Kind, Resource
 
 Filter = dict[str, Any]
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from dms_tags.model import now
 from dms_tags.query.statement import Function, Value
-from dms_tags.tags.model import now
 
 MILLISECOND: Final = timedelta(milliseconds=1)
 

@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn, TypeVar
 from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
+from dms_tags import names
 from dms_tags.errors import InvalidQuery, Malformed
 from dms_tags.query.moments import LATEST
 from dms_tags.query.statement import (
@@ -34,7 +35,6 @@ from dms_tags.query.statement import (
     Present,
     Statement,
 )
-from dms_tags.tags import names
 
 T = TypeVar("T")
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from dms_tags.audit.checkpointer import Checkpointer
-from dms_tags.audit.relay import Relay
-from dms_tags.database import Database
+from dms_tags.audit.log.signer import Checkpointer
+from dms_tags.audit.trail.relay import Relay
 from dms_tags.errors import CannotStart, StoreUnavailable
 from dms_tags.serving import logs
-from dms_tags.serving.report import report_cannot_start
+from dms_tags.serving.failure import report_cannot_start
 from dms_tags.settings import Settings
+from dms_tags.store.database import Database
 from dms_tags.tags.leases import BATCH as LEASES
 from dms_tags.tags.leases import Leases
 from dms_tags.tags.store import TagStore

@@ -23,12 +23,12 @@ from contextlib import ExitStack
 from types import FrameType
 from typing import Final
 
-from dms_tags.audit.keys import embedded_key
+from dms_tags.audit.log.keys import embedded_key
 from dms_tags.errors import CannotStart
 from dms_tags.serving import logs
 from dms_tags.serving.embedded import Embedded
+from dms_tags.serving.failure import VARIABLE as REPORT
 from dms_tags.serving.listener import address_of, listen
-from dms_tags.serving.report import VARIABLE as REPORT
 from dms_tags.serving.tether import tethered
 from dms_tags.settings import Settings
 

@@ -19,7 +19,7 @@ from gunicorn.glogging import Logger
 
 from dms_tags.errors import CannotStart
 from dms_tags.serving import logs
-from dms_tags.serving.report import report_cannot_start
+from dms_tags.serving.failure import report_cannot_start
 from dms_tags.serving.tether import end_with_parent
 from dms_tags.settings import Settings
 

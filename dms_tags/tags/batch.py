@@ -18,12 +18,13 @@ from typing import Any, Final
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from dms_tags.database import Database, Document, store_errors
 from dms_tags.errors import StoreUnavailable, TagsError, UnknownState
-from dms_tags.tags import judge
-from dms_tags.tags.model import Change, Changed, now
+from dms_tags.model import Change, Changed, now
+from dms_tags.store.database import Database, store_errors
+from dms_tags.store.documents import Document, tag_of
+from dms_tags.tags import refusals
 from dms_tags.tags.service import TagService
-from dms_tags.tags.writes import compose, created, first_document, tag_of
+from dms_tags.tags.writes import compose, created, first_document
 
 MAX_CHANGES: Final = 1_000
 """Changes of one request, at most."""
@@ -132,17 +133,17 @@ class Batches:
         change = self._service.ruled(change)
         at = self._clock()
         if document is None:
-            judge.absent(change)
+            refusals.absent(change)
             new = first_document(change, at)
             return _Attempt(index, new["_id"], new["tags"][0]["etag"], InsertOne(new), created(change, new))
         tag = next((tag_of(row) for row in document["tags"] if row["name"] == change.name), None)
-        replayed = judge.reply(change, document.get("replies", ()), tag)
+        replayed = refusals.reply(change, document.get("replies", ()), tag)
         if replayed is not None:
             return replayed
         if tag is not None and tag.lease is not None:
             return None
-        change = judge.conditions(change, tag)
-        write = compose(change, judge.verb(change, tag, len(document["tags"])), max(at, document["lastAt"]))
+        change = refusals.conditions(change, tag)
+        write = compose(change, refusals.verb(change, tag, len(document["tags"])), max(at, document["lastAt"]))
         return _Attempt(index, document["_id"], write.change_id, UpdateOne(write.query, write.update), write.outcome(change, tag))
 
     def _write(self, attempts: list[_Attempt]) -> list[_Attempt]:

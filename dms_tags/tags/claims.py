@@ -12,18 +12,19 @@ from datetime import datetime
 from time import monotonic
 from typing import Final
 
-from dms_tags.database import Database, Document, store_errors
 from dms_tags.errors import IdempotencyKeyReused
+from dms_tags.model import MAX_TAGS, Actor, Change, Conditions, Idempotency, Kind, Resource, Tag, Verb, now
 from dms_tags.query.compiler import Plan, Scope, compile_statement
 from dms_tags.query.filters import Filter
 from dms_tags.query.moments import Clock
 from dms_tags.query.statement import Statement
-from dms_tags.tags.candidates import Pools
+from dms_tags.store.database import Database, store_errors
+from dms_tags.store.documents import Document, tag_of
 from dms_tags.tags.finder import Finder
 from dms_tags.tags.leases import Leases
-from dms_tags.tags.model import MAX_TAGS, Actor, Change, Conditions, Idempotency, Kind, Resource, Tag, Verb, now
+from dms_tags.tags.pools import Pools
 from dms_tags.tags.service import Definitions
-from dms_tags.tags.writes import Write, compose, tag_of
+from dms_tags.tags.writes import Write, compose
 
 MAX_LOST: Final = 40
 """Candidates that a claim may lose to others before it gives up (API.md section 3)."""

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
 
-from dms_tags.database import Database, store_errors
 from dms_tags.errors import InvalidBody, NotFound, TagNotFound, TransitionNotAllowed, UnknownState
-from dms_tags.tags.model import Actor, Change, Conditions, Kind, Resource, Verb
+from dms_tags.model import Actor, Change, Conditions, Kind, Resource, Verb
+from dms_tags.store.database import Database, store_errors
 from dms_tags.tags.store import TagStore
 
 TAG: Final = "definition"

@@ -11,10 +11,11 @@ from typing import Any, Final
 
 from pymongo.errors import ExecutionTimeout
 
-from dms_tags.database import Database, Document, store_errors
 from dms_tags.errors import InvalidQuery
 from dms_tags.query.compiler import MAX_RUNS, Plan, Way
 from dms_tags.query.filters import Filter
+from dms_tags.store.database import Database, store_errors
+from dms_tags.store.documents import Document
 
 MAX_SECONDS: Final = 5.0
 """Time that a statement may take on the server, in seconds; beyond it is `InvalidQuery`."""

@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import Final
 
-from dms_tags.database import Database, Document, store_errors
 from dms_tags.errors import NotLeased, RevisionMismatch, StoreUnavailable, TagNotFound, TraceMismatch
-from dms_tags.tags.model import Actor, Changed, Kind, Lease, Resource, Tag, now
-from dms_tags.tags.names import same_trace
+from dms_tags.model import Actor, Changed, Kind, Lease, Resource, Tag, now
+from dms_tags.names import same_trace
+from dms_tags.store.database import Database, store_errors
+from dms_tags.store.documents import Document, tag_of
 from dms_tags.tags.store import TagStore
-from dms_tags.tags.writes import tag_of
 
 BATCH: Final = 200
 """Leases that one look takes back, at most."""

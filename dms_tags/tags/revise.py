@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any, Final
 
 from dms_tags.errors import RevisionMismatch, StoreUnavailable, TagNotFound, TagsError
-from dms_tags.tags.model import Change, Changed, Conditions, Tag
+from dms_tags.model import Change, Changed, Conditions, Tag
 from dms_tags.tags.store import TagStore
 
 PATIENCE: Final = 4.0

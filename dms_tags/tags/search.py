@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from dms_tags.database import Database
+from dms_tags.model import Tag
 from dms_tags.query.compiler import Scope, compile_statement
 from dms_tags.query.moments import Clock
 from dms_tags.query.statement import Statement
+from dms_tags.store.database import Database
+from dms_tags.store.documents import tag_of
 from dms_tags.tags.finder import Finder
 from dms_tags.tags.leases import Leases
-from dms_tags.tags.model import Tag
-from dms_tags.tags.writes import tag_of
 
 MAX_ITEMS: Final = 1_000
 MAX_SKIP: Final = 10_000

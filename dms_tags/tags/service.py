@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from dms_tags.errors import StateMismatch, TagNotFound, UnknownState
-from dms_tags.tags.model import Change, Changed, Kind, Resource, Tag, Verb
+from dms_tags.model import Change, Changed, Kind, Resource, Tag, Verb
 from dms_tags.tags.store import TagStore
 
 

@@ -18,12 +18,13 @@ from typing import Any, Final
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from dms_tags.database import Database, Document, store_errors
 from dms_tags.errors import StoreUnavailable
-from dms_tags.tags import judge
-from dms_tags.tags.model import Actor, Change, Changed, Conditions, Kind, Lease, Resource, Tag, Verb, now
+from dms_tags.model import Actor, Change, Changed, Conditions, Kind, Lease, Resource, Tag, Verb, now
+from dms_tags.store.database import Database, store_errors
+from dms_tags.store.documents import Document, tag_of
+from dms_tags.tags import refusals
 from dms_tags.tags.reads import SharedReads
-from dms_tags.tags.writes import MAX_OUTBOX, Write, compose, created, first_document, tag_of
+from dms_tags.tags.writes import MAX_OUTBOX, Write, compose, created, first_document
 
 PATIENCE: Final = 4.0
 """Seconds for which a change that keeps meeting other writers is tried again."""
@@ -79,13 +80,13 @@ class TagStore:
 
                 document = self._find(change.resource)
                 if document is None:
-                    judge.absent(change)
+                    refusals.absent(change)
                     changed = self._create(change, at)
                     if changed is not None:
                         return changed
                     continue
                 tag = next((tag_of(row) for row in document["tags"] if row["name"] == change.name), None)
-                replayed = judge.reply(change, document.get("replies", ()), tag)
+                replayed = refusals.reply(change, document.get("replies", ()), tag)
                 if replayed is not None:
                     return replayed
                 lease = tag.lease if tag is not None else None
@@ -96,8 +97,8 @@ class TagStore:
                     and self.take_back(change.resource, tag)
                 ):
                     continue
-                change = judge.conditions(change, tag)
-                verb = judge.verb(change, tag, len(document["tags"]))
+                change = refusals.conditions(change, tag)
+                verb = refusals.verb(change, tag, len(document["tags"]))
                 if len(document["outbox"]) >= MAX_OUTBOX:
                     raise StoreUnavailable(
                         f"the last {MAX_OUTBOX} changes of {change.resource.name} wait for the audit trail", retry_after=2

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from dms_tags.tags.model import Change, Changed, Lease, Resource, Tag, Verb, new_id, new_trace_id
-
-Document = dict[str, Any]
+from dms_tags.model import Change, Changed, Lease, Tag, Verb, new_id, new_trace_id
+from dms_tags.store.documents import Document, new_document, record, row_of, tag_of
 
 MAX_OUTBOX: Final = 1000
 """Changes of one resource that may wait for the relay; one more is refused, since each makes the next one slower."""
@@ -107,56 +106,6 @@ def created(change: Change, document: Document) -> Changed:
     return Changed(tag, tag.trace_id, added=True, attributes=change.resource.attributes or {})
 
 
-def new_document(resource: Resource, at: datetime) -> Document:
-    """The document of a resource that has no tag and no change yet."""
-    document: Document = {
-        "_id": resource.key,
-        "tenant": resource.tenant,
-        "kind": str(resource.kind),
-        "id": resource.id,
-        "tags": [],
-        "seq": 0,
-        "lastAt": at,
-        "outbox": [],
-        "trail": {"revision": 0, "tags": {}},
-    }
-    if resource.within is not None:
-        document["within"] = resource.within
-    if resource.attributes is not None:
-        document["attributes"] = dict(resource.attributes)
-    return document
-
-
-def record(change: Change, verb: Verb, change_id: str, trace_id: str, at: datetime) -> Document:
-    """The outbox record of a change; the relay adds to it what was before (API.md section 2)."""
-    written: Document = {
-        "id": change_id,
-        "action": int(change.action_of(verb)),
-        "name": change.name,
-        "traceid": trace_id,
-        "at": at,
-        "by": change.actor.name,
-        "byKind": change.actor.kind,
-    }
-    if verb is Verb.DELETE:
-        written["removes"] = True
-    else:
-        written["state"] = change.state
-    return written
-
-
-def row_of(change: Change, change_id: str, trace_id: str, at: datetime) -> Document:
-    """A tag as it is kept in its resource's document."""
-    return {
-        "name": change.name,
-        "state": change.state,
-        "traceid": trace_id,
-        "creationDate": at,
-        "etag": change_id,
-        "since": at,
-    }
-
-
 def reply(change: Change, verb: Verb, change_id: str, trace_id: str, at: datetime) -> Document:
     """What a repetition of the change under the same idempotency key is answered with."""
     assert change.idempotency is not None  # noqa: S101 - callers ask only for changes that have one
@@ -164,13 +113,6 @@ def reply(change: Change, verb: Verb, change_id: str, trace_id: str, at: datetim
     if verb is not Verb.DELETE:
         kept |= {"state": change.state, "etag": change_id, "added": verb is Verb.ADD}
     return kept
-
-
-def tag_of(row: Document) -> Tag:
-    """A tag from its row in a resource's document."""
-    held = row.get("lease")
-    lease = None if held is None else Lease(held["until"], held.get("back"), held.get("attempts", 1))
-    return Tag(row["name"], row["state"], row["traceid"], row["creationDate"], row["etag"], row["since"], lease)
 
 
 def _condition(change: Change, lease: Lease | None) -> Document:

@@ -17,12 +17,12 @@ from bench_lib import load, server
 from bench_lib.load import OBJECTS
 from bench_lib.report import Report
 from bench_lib.server import Server
-from dms_tags.database import Database
 from dms_tags.serving.mongod import free_port
 from dms_tags.settings import Settings
+from dms_tags.store.database import Database
 
 WARM_UP_SECONDS = 2
-COMMAND = [sys.executable, "-m", "dms_tags.cli"]
+COMMAND = [sys.executable, "-m", "dms_tags.cli.main"]
 Document = dict[str, Any]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pymongo.database import Database as MongoDatabase
 
-from dms_tags.tags.model import Action, new_id
+from dms_tags.model import Action, new_id
 
 BATCH = 5_000
 TRACE = "4bf92f3577b34da6"

@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 
 from dms_tags.audit.archive import Archived, Archiver
-from dms_tags.audit.checkpointer import Checkpointer
-from dms_tags.audit.relay import Relay
+from dms_tags.audit.log.signer import Checkpointer
+from dms_tags.audit.trail.relay import Relay
 from dms_tags.audit.verify.database import verify_database
 from dms_tags.audit.verify.file import verify_file
-from dms_tags.database import Database
 from dms_tags.errors import CannotStart
+from dms_tags.model import Actor, Kind, Resource
 from dms_tags.serving.mongod import Client
 from dms_tags.settings import Settings
-from dms_tags.tags.model import Actor, Kind, Resource
+from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
-from tests.audit.trails import BEGIN, fill, keyed
 from tests.support.app import Service, running
+from tests.support.trails import BEGIN, fill, keyed
 
 COUNT = 1000
 ACTOR = Actor("operator", "cli")

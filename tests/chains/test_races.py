@@ -10,11 +10,11 @@ import pytest
 from werkzeug.test import TestResponse
 
 from dms_tags.app import create_app
-from dms_tags.audit.replay import check
+from dms_tags.audit.verify.replay import check
 from dms_tags.settings import Settings
-from tests.chains.support import Headers, add, prepare, refused, tag_of
 from tests.support.app import Service, running
 from tests.support.at_once import at_once
+from tests.support.chains import Headers, add, prepare, refused, tag_of
 
 TRACE = "463ac35c9f6413ad"
 

@@ -13,8 +13,8 @@ from dms_tags.errors import NotFound, Unauthenticated
 from dms_tags.identity.model import Permission
 from dms_tags.identity.store import Grant, TokenStore
 from dms_tags.settings import Settings
-from tests.chains.support import ADMIN, ALL, FOO, Headers, add, log_in, prepare, refused, session_store
 from tests.support.app import Service, running
+from tests.support.chains import ADMIN, ALL, FOO, Headers, add, log_in, prepare, refused, session_store
 
 PATH = "/auth/get-tags?chain_id=1"
 

@@ -13,7 +13,7 @@ from dms_tags.identity.directory import TokenDirectory
 from dms_tags.identity.model import Permission
 from dms_tags.identity.store import Grant, TokenStore
 from dms_tags.identity.tokens import Token
-from tests.identity.support import ADMIN, Clock, at_once
+from tests.support.identity import ADMIN, Clock, at_once
 
 GRANT = Grant(frozenset({Permission.READ}))
 

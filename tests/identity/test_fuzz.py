@@ -15,7 +15,6 @@ import pytest
 from flask import Flask
 
 from dms_tags.app import create_app
-from dms_tags.database import Database
 from dms_tags.errors import Unauthenticated
 from dms_tags.identity import tokens
 from dms_tags.identity.authenticator import Verifying
@@ -23,7 +22,8 @@ from dms_tags.identity.directory import TokenDirectory
 from dms_tags.identity.model import Permission
 from dms_tags.identity.store import Grant, TokenStore
 from dms_tags.settings import Settings
-from tests.identity.support import ADMIN, AUDIENCE, Issuer, issuer
+from dms_tags.store.database import Database
+from tests.support.identity import ADMIN, AUDIENCE, Issuer, issuer
 
 FUZZED: Final = 10_000
 PATH: Final = "/api/dms/objects/o1/tags/ocr/state/1"

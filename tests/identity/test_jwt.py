@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 
 from dms_tags.errors import CannotStart, StoreUnavailable, Unauthenticated
-from dms_tags.identity import keys
+from dms_tags.identity import jwks
+from dms_tags.identity.jwks import KeySet
 from dms_tags.identity.jwt import LEEWAY, JwtVerifier
-from dms_tags.identity.keys import KeySet
 from dms_tags.identity.model import Permission
 from dms_tags.settings import Settings
-from tests.identity.support import AUDIENCE, Clock, Issuer, at_once, issuer
+from tests.support.identity import AUDIENCE, Clock, Issuer, at_once, issuer
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_rotation(idp: Issuer, verifier: JwtVerifier, clock: Clock) -> None:
     withdrawn = "key-1"
     idp.rotate("RS256")
     assert verifier.identify(idp.sign())
-    clock.at += keys.FRESH + 1
+    clock.at += jwks.FRESH + 1
 
     with pytest.raises(Unauthenticated):
         verifier.identify(idp.sign(withdrawn, jti="2"))
@@ -149,7 +149,7 @@ def test_withdrawn_key_ends_without_a_new_one(idp: Issuer, verifier: JwtVerifier
     idp.add_key("EdDSA")
     verifier.identify(idp.sign("key-1"))
     del idp.published[0]
-    clock.at += keys.FRESH + 1
+    clock.at += jwks.FRESH + 1
     verifier.identify(idp.sign("key-2"))
 
     with pytest.raises(Unauthenticated):
@@ -163,7 +163,7 @@ def test_invented_key_ids_are_free(idp: Issuer, verifier: JwtVerifier) -> None:
         with pytest.raises(Unauthenticated):
             verifier.identify(forged({"alg": "ES256", "kid": f"invented-{number}"}, idp.claims()))
 
-    assert idp.fetches <= keys.FETCHES
+    assert idp.fetches <= jwks.FETCHES
 
 
 def test_algorithm_none(idp: Issuer, verifier: JwtVerifier) -> None:
@@ -258,7 +258,7 @@ def test_issuer_down_later(idp: Issuer, verifier: JwtVerifier, clock: Clock) -> 
     """Keys that were read go on to count while the issuer is down."""
     verifier.identify(idp.sign(jti="1"))
     idp.status = 500
-    clock.at += keys.FRESH + 1
+    clock.at += jwks.FRESH + 1
 
     assert verifier.identify(idp.sign(jti="2"))
 

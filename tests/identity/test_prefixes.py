@@ -8,12 +8,12 @@ import pytest
 from flask.testing import FlaskClient
 
 from dms_tags.app import create_app
-from dms_tags.audit.relay import Relay
-from dms_tags.database import Database
+from dms_tags.audit.trail.relay import Relay
 from dms_tags.identity.model import Permission
 from dms_tags.identity.store import Grant, TokenStore
 from dms_tags.settings import Settings
-from tests.identity.support import ADMIN
+from dms_tags.store.database import Database
+from tests.support.identity import ADMIN
 
 OBJECT = "/api/dms/objects/o1"
 SEARCH = "/api/dms/objects/search"

@@ -21,15 +21,15 @@ from werkzeug import Response
 
 from dms_tags.api.endpoint import PUBLIC
 from dms_tags.app import APIS, EXTENSION, create_app
-from dms_tags.audit.keys import SigningKey
-from dms_tags.audit.relay import Relay
-from dms_tags.database import Database
+from dms_tags.audit.log.keys import SigningKey
+from dms_tags.audit.trail.relay import Relay
 from dms_tags.identity.model import Permission
 from dms_tags.identity.store import Grant, TokenStore
+from dms_tags.model import new_id
 from dms_tags.settings import Settings
-from dms_tags.tags.model import new_id
+from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
-from tests.identity.support import ADMIN
+from tests.support.identity import ADMIN
 
 TENANTS: Final = ("acme", "bolt")
 RANDOM_ID: Final = re.compile(r"\b(?:[0-9a-f]{16}|[0-9a-f]{32}|tag_[0-9A-HJKMNP-TV-Z]{26})\b")

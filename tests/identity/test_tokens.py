@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dms_tags.database import Database
 from dms_tags.errors import InUse, InvalidParameter, NotFound
 from dms_tags.identity import names, tokens
 from dms_tags.identity.model import Permission
 from dms_tags.identity.store import Grant, TokenStore
-from dms_tags.tags.model import Kind, Resource
-from tests.identity.support import ADMIN
+from dms_tags.model import Kind, Resource
+from dms_tags.store.database import Database
+from tests.support.identity import ADMIN
 
 READER = Grant(frozenset({Permission.READ}), ("ocr:",), None, datetime(2100, 1, 1, tzinfo=UTC))
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)

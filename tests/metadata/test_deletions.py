@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from dms_tags.audit.replay import check
-from dms_tags.database import Database
+from dms_tags.audit.verify.replay import check
 from dms_tags.errors import DefinitionNotFound, InUse, StoreUnavailable
 from dms_tags.metadata.service import MetadataService
+from dms_tags.model import Actor, Change, Changed, Kind, Terms, Verb
 from dms_tags.settings import Settings
-from dms_tags.tags.model import Actor, Change, Changed, Kind, Terms, Verb
+from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
-from tests.metadata.support import SITE, body_of, define, put, refused
 from tests.support.app import Service, running
 from tests.support.at_once import at_once
+from tests.support.metadata import SITE, body_of, define, put, refused
 
 DELETER = Terms(Actor("deleter", "none"))
 

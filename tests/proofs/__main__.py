@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from dms_tags.database import Database
 from dms_tags.settings import Settings
+from dms_tags.store.database import Database
 from tests.proofs import delays, races
 from tests.proofs.crashes import crash_again_and_again
 from tests.proofs.failover import fail_over_again_and_again

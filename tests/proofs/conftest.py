@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from dms_tags.database import Database
 from dms_tags.settings import Settings
+from dms_tags.store.database import Database
 from tests.proofs.relays import prepared
 
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dms_tags.database import Database
 from dms_tags.settings import Settings
+from dms_tags.store.database import Database
 from tests.proofs.load import Load, under_load
 from tests.proofs.relays import prepared
 from tests.proofs.services import Crashable, fleet

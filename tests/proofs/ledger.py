@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from dms_tags.database import Database
+from dms_tags.store.database import Database
 from tests.proofs import oracle
 
 

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from dms_tags.tags.model import new_trace_id
+from dms_tags.model import new_trace_id
 from tests.proofs.caller import Answer, Caller, Unanswered, Unreachable
 from tests.proofs.ledger import Ledger
 

@@ -1,6 +1,6 @@
 """Judges a database at rest against the invariants of DESIGN.md, from its stored documents alone.
 
-Written apart from `dms_tags.audit.replay`, which it also runs: a fault in the one would not hide in the other.
+Written apart from `dms_tags.audit.verify.replay`, which it also runs: a fault in the one would not hide in the other.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from dms_tags.audit import replay
-from dms_tags.database import Database
+from dms_tags.audit.verify import replay
+from dms_tags.store.database import Database
 
 Document = dict[str, Any]
 REMOVED: Final = (210, 10210)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from dms_tags.tags.model import new_trace_id
+from dms_tags.model import new_trace_id
 from tests.proofs.caller import Answer, once
 from tests.proofs.ledger import Ledger
 

@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from dms_tags.audit.relay import Relay
-from dms_tags.database import Database
+from dms_tags.audit.trail.relay import Relay
 from dms_tags.errors import StoreUnavailable, TagsError
+from dms_tags.model import Actor, Change, Kind, Resource, Verb, new_trace_id
 from dms_tags.settings import Settings
-from dms_tags.tags.model import Actor, Change, Kind, Resource, Verb, new_trace_id
+from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
 from tests.proofs.ledger import Ledger
 

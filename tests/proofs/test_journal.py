@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from pymongo import WriteConcern
 
-from dms_tags.audit.relay import Relay
-from dms_tags.database import Database, Documents
+from dms_tags.audit.trail.relay import Relay
+from dms_tags.model import Actor, Change, Kind, Resource, Verb
 from dms_tags.serving.mongod import Mongod
 from dms_tags.settings import Settings
-from dms_tags.tags.model import Actor, Change, Kind, Resource, Verb
+from dms_tags.store.database import Database, Documents
 from dms_tags.tags.store import TagStore
 from tests.proofs import oracle
 from tests.proofs.relays import prepared

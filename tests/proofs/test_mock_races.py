@@ -4,10 +4,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from dms_tags.audit.relay import Relay
+from dms_tags.audit.trail.relay import Relay
 from dms_tags.errors import RevisionMismatch
+from dms_tags.model import Actor, Change, Conditions, Kind, Resource, Verb, new_trace_id
 from dms_tags.settings import Settings
-from dms_tags.tags.model import Actor, Change, Conditions, Kind, Resource, Verb, new_trace_id
 from dms_tags.tags.store import TagStore
 from tests.proofs import oracle
 from tests.proofs.relays import prepared

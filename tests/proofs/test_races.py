@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dms_tags.database import Database
+from dms_tags.store.database import Database
 from tests.proofs import races
 from tests.proofs.ledger import Ledger
 from tests.proofs.services import fleet

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import pytest
 
-from dms_tags.audit.relay import Relay
-from dms_tags.database import Database
+from dms_tags.audit.trail.relay import Relay
 from dms_tags.errors import StoreUnavailable
+from dms_tags.model import Actor, Change, Kind, Resource, Verb, new_trace_id
 from dms_tags.settings import Settings
-from dms_tags.tags.model import Actor, Change, Kind, Resource, Verb, new_trace_id
+from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
 from tests.proofs import oracle
 from tests.proofs.relays import Died, prepared, set_fault
@@ -159,7 +159,7 @@ def test_another_relay_takes_a_part(desk: Desk, monkeypatch: pytest.MonkeyPatch,
 
     def overtake() -> None:
         with monkeypatch.context() as smaller, suppress(Died):
-            smaller.setattr(f"dms_tags.audit.relay.{limit}", 1)
+            smaller.setattr(f"dms_tags.audit.trail.relay.{limit}", 1)
             desk.relay(end, die).run_once()
 
     desk.relay(step, overtake).run_once()

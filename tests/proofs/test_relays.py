@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from dms_tags.database import Database
 from dms_tags.settings import Settings
+from dms_tags.store.database import Database
 from tests.proofs.relays import relays_beside_writers
 
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from dms_tags.audit.relay import Relay
-from dms_tags.database import Database
-from dms_tags.tags.model import Actor, Change, Kind, Resource, Verb
+from dms_tags.audit.trail.relay import Relay
+from dms_tags.model import Actor, Change, Kind, Resource, Verb
+from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
 from tests.proofs.worked import REAPER, Told, Verdict, judge
 from tests.proofs.worker import DONE, NAME, QUEUED, RUNNING

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dms_tags.database import Database
 from dms_tags.settings import Settings
+from dms_tags.store.database import Database
 from tests.proofs.workers import work_through_crashes
 
 

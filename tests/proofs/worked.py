@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from dms_tags.database import Database
+from dms_tags.store.database import Database
 from tests.proofs import oracle
 from tests.proofs.worker import DONE, QUEUED, RUNNING
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from dms_tags.client import DmsTags, DmsTagsError, LockLost, Retries, Work, in_state
-from dms_tags.tags.model import new_trace_id
+from dms_tags.model import new_trace_id
 
 NAME: Final = "work"
 QUEUED, RUNNING, DONE = 1, 2, 3

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from dms_tags.client import BatchChange, DmsTags
-from dms_tags.database import Database
 from dms_tags.settings import Settings
+from dms_tags.store.database import Database
 from tests.proofs import worked
 from tests.proofs.services import Crashable, fleet
 from tests.proofs.worker import DONE, NAME, QUEUED

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-from dms_tags.database import Database
 from dms_tags.errors import InvalidQuery
 from dms_tags.query import Scope, Statement, compile_statement, parse
 from dms_tags.query.statement import Order
 from dms_tags.settings import Settings
+from dms_tags.store.database import Database
 from dms_tags.tags.finder import Finder
 from tests.query.naive import Rows, matches
 from tests.query.strategies import CLOCK, ROWS, STATEMENTS

@@ -104,7 +104,7 @@ def test_its_commands_give_a_working_service(tmp_path: Path) -> None:
         environment = {name: value.replace("/data", str(tmp_path)) for name, value in environment.items()}
         environment["DMS_TAGS_BIND"] = f"{HOST}:0"
         shell, option, line = SERVICES["service"]["command"]
-        line = line.replace("/data", str(tmp_path)).replace("dms-tags", f"{sys.executable} -m dms_tags.cli")
+        line = line.replace("/data", str(tmp_path)).replace("dms-tags", f"{sys.executable} -m dms_tags.cli.main")
         with service(tmp_path / "service", environment, command=[shell, option, line]) as running:
             assert (tmp_path / "signing.key").exists()
             _, python, *check = SERVICES["service"]["healthcheck"]["test"]
@@ -147,7 +147,7 @@ def _local(text: str, ports: Mapping[str, int]) -> str:
 
 
 def _dms_tags(environment: Mapping[str, str], *arguments: str) -> str:
-    command = [sys.executable, "-m", "dms_tags.cli", *arguments]
+    command = [sys.executable, "-m", "dms_tags.cli.main", *arguments]
     done = subprocess.run(command, env={**os.environ, **environment}, check=True, capture_output=True, text=True)
     return done.stdout.strip()
 

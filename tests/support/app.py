@@ -11,11 +11,11 @@ from typing import Any
 from flask import Flask
 from flask.testing import FlaskClient
 
+from dms_tags.api.services import Services
 from dms_tags.app import EXTENSION, create_app
-from dms_tags.audit.relay import Relay
-from dms_tags.database import Database
-from dms_tags.services import Services
+from dms_tags.audit.trail.relay import Relay
 from dms_tags.settings import Settings
+from dms_tags.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dms_tags.app import create_app
-from dms_tags.database import Database
 from dms_tags.settings import Settings
+from dms_tags.store.database import Database
 from tests.support.app import Service
 
 

@@ -16,7 +16,7 @@ import httpx
 from dms_tags.serving.mongod import eventually
 
 READY_SECONDS: Final = 60.0
-SERVE: Final = (sys.executable, "-m", "dms_tags.cli", "serve")
+SERVE: Final = (sys.executable, "-m", "dms_tags.cli.main", "serve")
 
 
 class Service:

@@ -7,11 +7,11 @@ from typing import Final
 
 from flask import Request
 
+from dms_tags.api.services import Services
 from dms_tags.chains.model import Session
 from dms_tags.errors import Forbidden
 from dms_tags.identity.model import Identity, Permission
 from dms_tags.identity.names import TENANT_HEADER
-from dms_tags.services import Services
 
 USER_HEADERS: Final = ("X-Spaaza-Session-User-Id", "session-user-id")
 KEY_HEADERS: Final = ("X-Spaaza-Session-Key", "session-key")

@@ -18,7 +18,7 @@ from dms_tags.api.parameters import TRACE_ID_MUST_MATCH, moment
 from dms_tags.chains.model import ChainTag, Session
 from dms_tags.errors import InvalidParameter
 from dms_tags.identity.model import Permission
-from dms_tags.tags.model import Changed
+from dms_tags.model import Changed
 
 SESSION: Final = "It takes a session of an administrator, sent as X-Spaaza-Session-User-Id and X-Spaaza-Session-Key."
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from dms_tags.audit.entry import Entry
-from dms_tags.tags.model import Tag
-from dms_tags.tags.names import spell_time
+from dms_tags.audit.trail.entry import Entry
+from dms_tags.model import Tag
+from dms_tags.names import spell_time
 
 ROW: Final[Mapping[str, Any]] = {
     "type": "array",

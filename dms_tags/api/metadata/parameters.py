@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from dms_tags import names
 from dms_tags.api.endpoint import PathParameter
 from dms_tags.api.metadata import schemas
 from dms_tags.api.parameters import Parameter, boolean, integer, moment
 from dms_tags.errors import InvalidObjectId, InvalidParameter
-from dms_tags.tags import names
-from dms_tags.tags.model import Kind
+from dms_tags.model import Kind
 
 
 def correlation_id(text: str) -> str:

@@ -19,7 +19,7 @@ from dms_tags.api.parameters import TRACE_ID_MUST_MATCH
 from dms_tags.errors import InvalidParameter
 from dms_tags.identity.model import Identity, Permission
 from dms_tags.metadata.model import Definition, Value
-from dms_tags.tags.model import Changed, Resource
+from dms_tags.model import Changed, Resource
 
 api = Api("metadata", "", render, ERROR_SCHEMA, security=("bearer",), roots=("/tags", "/resources"))
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from dms_tags import names
 from dms_tags.api import bodies
 from dms_tags.errors import DefinitionNotFound, InvalidParameter
 from dms_tags.metadata.model import COLOR_PATTERN, MAX_KEY, MAX_VALUE, TYPES, Definition, Draft, Value, is_color, is_tag_id
-from dms_tags.tags import names
-from dms_tags.tags.model import Kind
-from dms_tags.tags.names import spell_time
+from dms_tags.model import Kind
+from dms_tags.names import spell_time
 
 TYPE_NAMES: Final = [str(kind) for kind in TYPES]
 EMBEDDED: Final = 1000

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from dms_tags.audit.checkpoint import Checkpoint
-from dms_tags.audit.entry import canonical, flat
-from dms_tags.audit.keys import Identities
-from dms_tags.audit.log import Log
-from dms_tags.audit.merkle import HASH_SIZE
-from dms_tags.audit.note import Verifier
-from dms_tags.audit.tiles import WIDTH, Tile
+from dms_tags.audit.log.checkpoint import Checkpoint
+from dms_tags.audit.log.keys import Identities
+from dms_tags.audit.log.merkle import HASH_SIZE
+from dms_tags.audit.log.note import Verifier
+from dms_tags.audit.log.store import Log
+from dms_tags.audit.log.tiles import WIDTH, Tile
+from dms_tags.audit.trail.entry import canonical, flat
 from dms_tags.audit.verify.report import Kept, Progress, Report
 from dms_tags.audit.verify.tree import LogVerification
-from dms_tags.database import Database
 from dms_tags.errors import Unproven
+from dms_tags.store.database import Database
 
 LINE_BATCH: Final = 10_000
 AHEAD: Final = 16

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dms_tags.audit.replay import Standing, apply
+from dms_tags.audit.verify.replay import Standing, apply
 
 MALFORMED = "is no entry of an audit trail"
 

@@ -8,14 +8,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from dms_tags.audit import merkle, table
-from dms_tags.audit.checkpoint import Checkpoint
-from dms_tags.audit.entry import canonical
-from dms_tags.audit.export import MARK
-from dms_tags.audit.merkle import RangeProof
-from dms_tags.audit.note import Verifier
+from dms_tags.audit.export import rows
+from dms_tags.audit.export.manifest import MANIFEST, MARK, CutOff, Manifest, Run, entries_of, hashes_of, is_table
+from dms_tags.audit.log import merkle
+from dms_tags.audit.log.checkpoint import Checkpoint
+from dms_tags.audit.log.merkle import RangeProof
+from dms_tags.audit.log.note import Verifier
+from dms_tags.audit.trail.entry import canonical
 from dms_tags.audit.verify.examiner import MALFORMED, Broken, Examiner
-from dms_tags.audit.verify.manifest import MANIFEST, CutOff, Manifest, Run, entries_of, hashes_of, is_table
 from dms_tags.audit.verify.report import Kept, KeptRoots, Progress, Report
 from dms_tags.errors import Unproven
 
@@ -214,7 +214,7 @@ class _FileVerification:
 
 def _told(row: bytes) -> bytes:
     try:
-        return table.leaf(row) + b"\n"
+        return rows.leaf(row) + b"\n"
     except ValueError:
         return b"\n"
 

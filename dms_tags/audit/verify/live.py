@@ -7,11 +7,11 @@ from typing import Final
 
 import httpx
 
-from dms_tags.audit.checkpoint import Checkpoint
-from dms_tags.audit.entry import canonical
-from dms_tags.audit.merkle import HASH_SIZE
-from dms_tags.audit.note import Verifier
-from dms_tags.audit.tiles import WIDTH, Tile, TileName, TileTree, width_at
+from dms_tags.audit.log.checkpoint import Checkpoint
+from dms_tags.audit.log.merkle import HASH_SIZE
+from dms_tags.audit.log.note import Verifier
+from dms_tags.audit.log.tiles import WIDTH, Tile, TileName, TileTree, width_at
+from dms_tags.audit.trail.entry import canonical
 from dms_tags.audit.verify.report import Kept, Progress, Report
 from dms_tags.audit.verify.tree import LogVerification
 from dms_tags.errors import Unproven

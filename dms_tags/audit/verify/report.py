@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from dms_tags.audit.checkpoint import Checkpoint
-from dms_tags.audit.note import Verifier
+from dms_tags.audit.log.checkpoint import Checkpoint
+from dms_tags.audit.log.note import Verifier
 from dms_tags.errors import Unproven
 
 HOLDS: Final = 0

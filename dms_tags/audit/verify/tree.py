@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
-from dms_tags.audit import merkle
-from dms_tags.audit.checkpoint import Checkpoint
-from dms_tags.audit.merkle import HASH_SIZE, RangeProof
-from dms_tags.audit.tiles import WIDTH, TileTree, width_at
+from dms_tags.audit.log import merkle
+from dms_tags.audit.log.checkpoint import Checkpoint
+from dms_tags.audit.log.merkle import HASH_SIZE, RangeProof
+from dms_tags.audit.log.tiles import WIDTH, TileTree, width_at
 from dms_tags.audit.verify.examiner import Broken, Examiner
 from dms_tags.audit.verify.report import Kept, KeptRoots, Progress, Report
 from dms_tags.errors import Unproven

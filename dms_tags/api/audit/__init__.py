@@ -1,1 +1,0 @@
-"""`/api/dms/audit`: questions, exports, and the log that proves them."""

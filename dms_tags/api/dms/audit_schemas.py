@@ -1,0 +1,54 @@
+"""What the audit calls answer with, as OpenAPI tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from dms_tags.audit.trail.entry import MEMBERS
+
+_INTEGERS: Final = frozenset({"schema", "position", "revision", "action"})
+_NULLABLE: Final = frozenset({"within", "previousTraceId"})
+_ANY: Final = frozenset({"state", "previousState"})
+
+
+def _member(name: str) -> dict[str, Any]:
+    if name in _ANY:
+        return {"description": "an integer on objects, a string on metadata values, an object elsewhere", "nullable": True}
+    if name in _INTEGERS:
+        return {"type": "integer"}
+    return {"type": "string"} | ({"nullable": True} if name in _NULLABLE else {})
+
+
+ENTRY: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "properties": {name: _member(name) for name in MEMBERS},
+    "required": list(MEMBERS),
+}
+PAGE: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "entries": {"type": "array", "items": ENTRY},
+        "next": {"type": "string", "nullable": True, "description": "cursor of the page that follows"},
+        "head": {"type": "integer", "description": "highest position of the trail"},
+    },
+    "required": ["entries", "next", "head"],
+}
+PROOF: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "position": {"type": "integer"},
+        "index": {"type": "integer", "description": "of the leaf: position - 1"},
+        "size": {"type": "integer", "description": "of the checkpoint's tree"},
+        "leafHash": {"type": "string", "format": "byte"},
+        "proof": {"type": "array", "items": {"type": "string", "format": "byte"}, "description": "RFC 9162 inclusion path"},
+        "entry": ENTRY,
+        "checkpoint": {"type": "string", "description": "C2SP signed note"},
+    },
+    "required": ["position", "index", "size", "leafHash", "proof", "entry", "checkpoint"],
+}
+
+
+def media(description: str, *types: str) -> dict[str, Any]:
+    """An answer that is no JSON."""
+    return {"description": description, "content": {name: {"schema": {"type": "string"}} for name in types}}

@@ -1,1 +1,0 @@
-"""The event feed over HTTP: Server-Sent Events."""

@@ -1,0 +1,86 @@
+"""The services of one process: what views call, made once from the settings and the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from threading import Lock
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from dms_tags.api.dms.stream import EventStream
+from dms_tags.api.guard import Guard
+from dms_tags.audit.export.exporter import Exporter
+from dms_tags.audit.log.signer import Checkpointer
+from dms_tags.audit.trail.feed import Feed
+from dms_tags.audit.trail.query import TrailQuery
+from dms_tags.audit.trail.timetravel import Past
+from dms_tags.audit.trail.trail import Trail
+from dms_tags.chains.service import ChainService
+from dms_tags.chains.sessions import Sessions, SessionStore
+from dms_tags.errors import StoreUnavailable
+from dms_tags.identity.authenticator import authenticator
+from dms_tags.identity.store import TokenStore
+from dms_tags.metadata.service import MetadataService
+from dms_tags.query import Clock
+from dms_tags.settings import Settings
+from dms_tags.store.database import Database
+from dms_tags.tags.batch import Batches
+from dms_tags.tags.claims import Claims
+from dms_tags.tags.definitions import Definitions
+from dms_tags.tags.leases import Leases
+from dms_tags.tags.search import Search
+from dms_tags.tags.service import TagService
+from dms_tags.tags.store import TagStore
+
+
+class Services:
+    """What views call: one of each, for the life of the process."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.openapi: Callable[[], Mapping[str, Any]] = dict
+        """The OpenAPI document; the application, which knows the routes, puts it here."""
+        self.settings = settings
+        self.database = database
+        self.store = TagStore(database)
+        self.trail = Trail(database)
+        self.audit = TrailQuery(self.trail)
+        self.past = Past(database)
+        self.checkpointer = Checkpointer.of(database, settings)
+        self.exporter = Exporter(self.checkpointer, self.store)
+        self.feed = Feed(self.trail, EventStream())
+        self.definitions = Definitions(database, self.store)
+        self.tags = TagService(self.store, self.definitions)
+        self.leases = Leases(database, self.store)
+        self.claims = Claims(database, self.leases, self.definitions, self._clock)
+        self.search = Search(database, self.leases, self._clock)
+        self.batches = Batches(database, self.tags)
+        self.metadata = MetadataService(database, self.store)
+        self.chains = ChainService(database, self.store)
+        tokens = TokenStore(database, self.store)
+        self.sessions = Sessions(SessionStore(database, self.store, tokens.key))
+        self.guard = Guard(settings, authenticator(settings, tokens))
+        self._zone = ZoneInfo(settings.timezone)
+        self._prepared = False
+        self._preparing = Lock()
+
+    def _clock(self) -> Clock:
+        """The time at which a statement is evaluated, in the zone whose days its days are."""
+        return Clock(zone=self._zone)
+
+    def prepare(self) -> None:
+        """Brings the database up to date, once.  Raises `StoreUnavailable`, and `CannotStart` for a newer database."""
+        if self._prepared:
+            return
+        with self._preparing:
+            if not self._prepared:
+                self.database.prepare()
+                self._prepared = True
+
+    def ready(self) -> bool:
+        """Whether MongoDB answers, and the database is up to date."""
+        try:
+            self.prepare()
+            self.database.ping()
+        except StoreUnavailable:
+            return False
+        return True

@@ -1,1 +1,0 @@
-"""What workflow engines call: claims, leases, searches, batches and tag definitions (API.md section 3)."""

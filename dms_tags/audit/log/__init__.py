@@ -1,0 +1,1 @@
+"""The signed log over the trail: tree, tiles, notes, checkpoints, keys, witnesses."""

@@ -1,0 +1,122 @@
+"""Looking back: the tags of an object as they stood at a time, told by the trail alone (API.md section 2, `?at=`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from dms_tags.audit.trail.entry import Entry, removes
+from dms_tags.audit.trail.query import bisect
+from dms_tags.audit.trail.trail import Trail
+from dms_tags.errors import Gone
+from dms_tags.model import Resource, Tag
+from dms_tags.store.database import Database, store_errors
+from dms_tags.store.documents import Document
+
+
+class Past:
+    """Resources as they stood.  Every method raises `StoreUnavailable` where MongoDB does not answer.
+
+    A tag's own `creationDate` decides, which never runs backwards within a resource; its cost goes with the tags that the
+    resource ever had, not with its changes.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._trail = Trail(database)
+        self._baselines = database.majority(database.collection("trail_baselines"))
+
+    def tags_at(self, resource: Resource, at: datetime) -> list[Tag]:
+        """The resource's tags at the end of the instant `at`, in the order in which they were added.
+
+        Raises `Gone` where the entries that would tell were archived away.
+        """
+        self._trail.wait_for(resource.tenant, resource)
+        cut = self._trail.cut(resource.tenant)
+        of = {"tenant": resource.tenant, "resource": resource.name}
+        base = self._baseline(of, cut)
+        begins = base["revision"] if base is not None else 0
+        last = self._last(of)
+        revision = bisect(begins, last, lambda number: self._when(of, number) <= at) if last > begins else begins
+        if base is not None and revision == begins and base["at"] > at:
+            raise Gone(f"what happened before position {cut + 1} was archived", cut + 1)
+        upto = {"$gt": begins, "$lte": revision}
+        found = {entry["name"]: entry for entry in self._newest(of, upto)} if revision > begins else {}
+        kept = {tag["name"]: tag for tag in base["tags"]} if base is not None else {}
+        tags = []
+        for name in kept.keys() | found.keys():
+            entry = found.get(name)
+            if entry is None:
+                tags.append((kept[name]["order"], _tag_kept(kept[name])))
+            elif not removes(entry):
+                order, since = self._added(of, entry, kept.get(name), begins)
+                tags.append((order, _tag(entry, since)))
+        return [tag for _, tag in sorted(tags, key=lambda one: one[0])]
+
+    def _baseline(self, of: Mapping[str, Any], cut: int) -> Document | None:
+        """How the resource stood at the cut of an archived trail; None where nothing of it was archived."""
+        if not cut:
+            return None
+        with store_errors():
+            return next(iter(self._baselines.find({**of, "cut": {"$lte": cut}}, sort=[("cut", -1)], limit=1)), None)
+
+    def _last(self, of: Mapping[str, Any]) -> int:
+        with store_errors():
+            found = self._trail.entries.find(dict(of), {"revision": 1}, sort=[("revision", -1)], limit=1, hint="revision")
+            return next((int(entry["revision"]) for entry in found), 0)
+
+    def _when(self, of: Mapping[str, Any], revision: int) -> datetime:
+        with store_errors():
+            found = self._trail.entries.find({**of, "revision": revision}, {"creationDate": 1}, limit=1, hint="revision")
+            moment: datetime = next(iter(found))["creationDate"]
+        return moment
+
+    def _newest(self, of: Mapping[str, Any], revisions: Mapping[str, int]) -> Iterator[Entry]:
+        """The newest entry of each tag within a range of revisions: one look-up a tag, from name to name along the index."""
+        last = self._position(of, revisions["$lte"])
+        first = self._position(of, revisions["$gt"] + 1)
+        after = ""
+        while True:
+            with store_errors():
+                named = self._trail.entries.find(
+                    {**of, "name": {"$gt": after}},
+                    {"name": 1},
+                    sort=[("name", 1), ("position", 1)],
+                    limit=1,
+                    hint="resource_name",
+                )
+                after = next((entry["name"] for entry in named), "")
+                if not after:
+                    return
+                where = {**of, "name": after, "position": {"$gte": first, "$lte": last}}
+                newest = self._trail.entries.find(where, sort=[("position", -1)], limit=1, hint="resource_name")
+                yield from newest
+
+    def _position(self, of: Mapping[str, Any], revision: int) -> int:
+        with store_errors():
+            found = self._trail.entries.find({**of, "revision": revision}, {"position": 1}, limit=1, hint="revision")
+            return next(int(entry["position"]) for entry in found)
+
+    def _added(self, of: Mapping[str, Any], entry: Entry, kept: Mapping[str, Any] | None, begins: int) -> tuple[int, datetime]:
+        """At which revision, and when, the tag that `entry` left was added."""
+        where = {
+            **of,
+            "name": entry["name"],
+            "position": {"$lte": entry["position"]},
+            "previousTraceId": None,
+            "revision": {"$gt": begins},
+        }
+        with store_errors():
+            added = next(iter(self._trail.entries.find(where, sort=[("position", -1)], limit=1, hint="resource_name")), None)
+        if added is not None:
+            return added["revision"], added["creationDate"]
+        assert kept is not None  # noqa: S101 - a tag that is there was added, in the trail or before the cut
+        return kept["order"], kept["since"]
+
+
+def _tag(entry: Entry, since: datetime) -> Tag:
+    return Tag(entry["name"], entry["state"], entry["traceId"], entry["creationDate"], entry["_id"], since)
+
+
+def _tag_kept(kept: Mapping[str, Any]) -> Tag:
+    return Tag(kept["name"], kept["state"], kept["traceId"], kept["changed"], kept["etag"], kept["since"])

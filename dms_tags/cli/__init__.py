@@ -1,0 +1,1 @@
+"""The command `dms-tags`: one module for each of its commands."""

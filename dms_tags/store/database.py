@@ -1,0 +1,191 @@
+"""The connection to MongoDB: collections, indexes, schema version, and the seam for `mongomock://`.
+
+The only other modules that speak MongoDB are the stores that are built on this one.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final
+
+from pymongo import MongoClient, WriteConcern
+from pymongo.collection import Collection
+from pymongo.errors import (
+    AutoReconnect,
+    ConfigurationError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    InvalidURI,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WriteConcernError,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.read_preferences import ReadPreference
+
+from dms_tags.counters import count_mongodb_call
+from dms_tags.errors import CannotStart, StoreUnavailable
+from dms_tags.settings import Settings
+from dms_tags.store.documents import Document
+from dms_tags.store.indexes import LOG_INDEXES, TAG_INDEXES, TRAIL_INDEXES
+from dms_tags.store.memory import AtomicCollection
+
+Documents = Collection[Document]
+
+SCHEMA_VERSION: Final = 1
+
+# A MongoDB that is down answers within 5 s, one that hangs or fails over within 15 s (API.md section 1, row 503):
+# one selection of a server after one socket that timed out.
+SELECTION_MS: Final = 4_000
+SOCKET_MS: Final = 8_000
+WRITE_CONCERN: Final = WriteConcern(w="majority", j=True, wtimeout=8_000)
+MAJORITY: Final = ReadConcern("majority")
+
+_NOT_MADE: Final = (ServerSelectionTimeoutError, ConfigurationError, InvalidURI)
+
+
+class store_errors:  # noqa: N801 - reads as what it is used for: `with store_errors():`
+    """Turns what PyMongo raises into `StoreUnavailable`; a duplicate key passes, since callers read a meaning from it."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is None:
+            count_mongodb_call("ok")
+        elif isinstance(error, DuplicateKeyError):
+            count_mongodb_call("duplicate")
+        elif isinstance(error, PyMongoError):
+            count_mongodb_call("failed")
+            raise store_unavailable(error) from error
+
+
+def store_unavailable(error: PyMongoError) -> StoreUnavailable:
+    """The domain's error for one of PyMongo's: whether the change may have been made is part of it."""
+    if isinstance(error, _NOT_MADE):
+        return StoreUnavailable("MongoDB does not answer; nothing was changed")
+    if isinstance(error, (AutoReconnect, WriteConcernError, ConnectionFailure, ExecutionTimeout)):
+        return StoreUnavailable(
+            "MongoDB did not confirm in time: whether the change was made is not known; "
+            "it was made wholly or not at all, and reading the tag tells",
+            uncertain=True,
+        )
+    return StoreUnavailable(
+        f"MongoDB refused the call ({type(error).__name__}); whether the change was made is not known", uncertain=True
+    )
+
+
+class Database:
+    """One service's view of its database.
+
+    Reads go to the primary; `majority` gives a view that a fail-over cannot roll back.  Writes are acknowledged by a
+    majority, journaled.
+    """
+
+    def __init__(self, client: MongoClient[Document], name: str, *, mock: bool = False) -> None:
+        self.client = client
+        self.mock = mock
+        self._lock = threading.RLock()
+        database = client[name]
+        self._database: Any = (
+            database if mock else database.with_options(write_concern=WRITE_CONCERN, read_preference=ReadPreference.PRIMARY)
+        )
+        self.tags = self.collection("tags")
+        self.trail = self.collection("audit_trail")
+
+    @classmethod
+    def connect(cls, settings: Settings) -> Database:
+        """Connects lazily: a MongoDB that is down shows at the first call.  Raises `CannotStart` for an address that is wrong."""
+        uri = settings.mongo_uri
+        if uri is None:
+            raise CannotStart("no MongoDB: set DMS_TAGS_MONGO_URI, or let `dms-tags serve` start its own")
+        if settings.in_memory:
+            import mongomock  # costs every process memory that only this store needs
+
+            return cls(mongomock.MongoClient(tz_aware=True), settings.database, mock=True)
+        try:
+            client: MongoClient[Document] = MongoClient(
+                uri,
+                tz_aware=True,
+                tzinfo=UTC,
+                appname="dms-tags",
+                serverSelectionTimeoutMS=SELECTION_MS,
+                connectTimeoutMS=3_000,
+                socketTimeoutMS=SOCKET_MS,
+                maxPoolSize=settings.concurrency,
+                waitQueueTimeoutMS=SELECTION_MS,
+                retryWrites=True,
+                retryReads=True,
+            )
+        except (PyMongoError, ValueError) as error:
+            raise CannotStart(f"DMS_TAGS_MONGO_URI: {error}") from error
+        return cls(client, settings.database)
+
+    def collection(self, name: str) -> Documents:
+        """A collection by name."""
+        found = self._database[name]
+        return AtomicCollection(found, self._lock) if self.mock else found  # type: ignore[return-value]
+
+    def majority(self, collection: Documents) -> Documents:
+        """`collection`, read with majority read concern: nothing that it shows can be rolled back."""
+        return collection if self.mock else collection.with_options(read_concern=MAJORITY)
+
+    def ping(self) -> None:
+        """Raises `StoreUnavailable` unless the primary answers."""
+        if self.mock:
+            return
+        with store_errors():
+            self.client.admin.command("ping")
+
+    def now(self) -> datetime:
+        """The database's clock, in UTC: what leases are judged by."""
+        if self.mock:
+            return datetime.now(UTC)
+        with store_errors():
+            told: datetime = self.client.admin.command("hello", codec_options=self.client.codec_options)["localTime"]
+        return told
+
+    def close(self) -> None:
+        """Ends all connections."""
+        self.client.close()
+
+    def prepare(self) -> None:
+        """Brings the database up to this version: its indexes and its schema version; safe beside other services.
+
+        Raises `CannotStart` for a database that a newer service has made, `StoreUnavailable` where MongoDB does not answer.
+        """
+        schema = self.collection("schema")
+        with store_errors():
+            found = schema.find_one({"_id": "version"})
+            if found is not None and found["version"] > SCHEMA_VERSION:
+                raise CannotStart(
+                    f"the database has schema version {found['version']}, this service knows up to {SCHEMA_VERSION}: start a newer one"
+                )
+            for name, keys, options in TAG_INDEXES:
+                self.tags.create_index(keys, name=name, **options)
+            for name, keys, options in TRAIL_INDEXES:
+                self.trail.create_index(keys, name=name, **options)
+            for collection, name, keys, options in LOG_INDEXES:
+                self.collection(collection).create_index(keys, name=name, **options)
+            if found is None:
+                schema.update_one({"_id": "version"}, {"$max": {"version": SCHEMA_VERSION}}, upsert=True)
+
+    def not_yet(self, until: datetime) -> Document:
+        """A condition for a write: it holds only while the database's clock is before `until`."""
+        return self._against_clock("$gt", until)
+
+    def no_longer(self, until: datetime) -> Document:
+        """A condition for a write: it holds only once the database's clock has reached `until`."""
+        return self._against_clock("$lte", until)
+
+    def _against_clock(self, operator: str, until: datetime) -> Document:
+        if not self.mock:
+            return {"$expr": {operator: [until, "$$NOW"]}}
+        # mongomock knows no $$NOW: its clock is this process's own
+        holds = until > datetime.now(UTC) if operator == "$gt" else until <= datetime.now(UTC)
+        return {} if holds else {"_id": {"$in": []}}

@@ -1,0 +1,67 @@
+"""The documents of `tags`: how a resource, its tags and the records of its changes are kept (DESIGN.md, "Data")."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from dms_tags.model import Change, Lease, Resource, Tag, Verb
+
+Document = dict[str, Any]
+
+
+def new_document(resource: Resource, at: datetime) -> Document:
+    """The document of a resource that has no tag and no change yet."""
+    document: Document = {
+        "_id": resource.key,
+        "tenant": resource.tenant,
+        "kind": str(resource.kind),
+        "id": resource.id,
+        "tags": [],
+        "seq": 0,
+        "lastAt": at,
+        "outbox": [],
+        "trail": {"revision": 0, "tags": {}},
+    }
+    if resource.within is not None:
+        document["within"] = resource.within
+    if resource.attributes is not None:
+        document["attributes"] = dict(resource.attributes)
+    return document
+
+
+def record(change: Change, verb: Verb, change_id: str, trace_id: str, at: datetime) -> Document:
+    """The outbox record of a change; the relay adds to it what was before (API.md section 2)."""
+    written: Document = {
+        "id": change_id,
+        "action": int(change.action_of(verb)),
+        "name": change.name,
+        "traceid": trace_id,
+        "at": at,
+        "by": change.actor.name,
+        "byKind": change.actor.kind,
+    }
+    if verb is Verb.DELETE:
+        written["removes"] = True
+    else:
+        written["state"] = change.state
+    return written
+
+
+def row_of(change: Change, change_id: str, trace_id: str, at: datetime) -> Document:
+    """A tag as it is kept in its resource's document."""
+    return {
+        "name": change.name,
+        "state": change.state,
+        "traceid": trace_id,
+        "creationDate": at,
+        "etag": change_id,
+        "since": at,
+    }
+
+
+def tag_of(row: Document) -> Tag:
+    """A tag from its row in a resource's document."""
+    held = row.get("lease")
+    lease = None if held is None else Lease(held["until"], held.get("back"), held.get("attempts", 1))
+    return Tag(row["name"], row["state"], row["traceid"], row["creationDate"], row["etag"], row["since"], lease)

@@ -1,0 +1,80 @@
+"""What is settled once, by whoever comes first, where a rule spans documents: key → word.
+
+A resource's type, the spelling of a value and the id of something that is made under an idempotency key are each held by
+many documents, or by one that is not there yet; the unique `_id` of a small document of their own decides between writers.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from time import monotonic
+from typing import Any, Final
+
+from pymongo.errors import DuplicateKeyError
+
+from dms_tags.errors import StoreUnavailable
+from dms_tags.model import now
+from dms_tags.store.database import Database, store_errors
+
+REMEMBERED: Final = 50_000
+"""Words that a process keeps in memory; they never change, so they are never stale."""
+
+PATIENCE: Final = 4.0
+
+
+class Registry:
+    """A collection of settled words.  Every method raises `StoreUnavailable` where MongoDB does not answer."""
+
+    def __init__(self, database: Database, collection: str, *, lasting: timedelta | None = None) -> None:
+        """`lasting` is for how long at least a word stays, None: for good; only those are kept in memory."""
+        self._words = database.collection(collection)
+        self._settled = database.majority(self._words)
+        self._lasting = lasting
+        self._known: dict[str, Any] = {}
+
+    def settled(self, key: str) -> Any:
+        """The word that stands for `key`, None where there is none; never one that a fail-over could take back."""
+        known = self._known.get(key)
+        if known is not None:
+            return known
+        with store_errors():
+            found = self._settled.find_one({"_id": key})
+        return None if found is None else self._remember(key, found["word"])
+
+    def settle(self, key: str, word: Any) -> Any:
+        """The word that stands for `key` from now on: `word`, or the one of whoever came first."""
+        standing = self.settled(key)
+        if standing is not None:
+            return standing
+        try:
+            with store_errors():
+                if self._lasting is not None:
+                    self._words.create_index("at", expireAfterSeconds=int(self._lasting.total_seconds()))
+                self._words.insert_one({"_id": key, "word": word, "at": now()})
+        except DuplicateKeyError:
+            return self._await(key)
+        return self._remember(key, word)
+
+    def forget(self, prefix: str) -> None:
+        """Removes the words of all keys that begin with `prefix`: of something whose id never comes back."""
+        with store_errors():
+            self._words.delete_many({"_id": {"$gte": prefix, "$lt": prefix + "\U0010ffff"}})
+
+    def _await(self, key: str) -> Any:
+        """The word of a writer who was first a moment ago, once a majority has it."""
+        pause = threading.Event()
+        give_up = monotonic() + PATIENCE
+        while monotonic() < give_up:
+            standing = self.settled(key)
+            if standing is not None:
+                return standing
+            pause.wait(0.01)
+        raise StoreUnavailable(f"what another writer has just settled for {key!r} is not confirmed yet; nothing was changed")
+
+    def _remember(self, key: str, word: Any) -> Any:
+        if self._lasting is None:
+            if len(self._known) >= REMEMBERED:
+                self._known = {}
+            self._known[key] = word
+        return word

@@ -1,0 +1,80 @@
+"""Trails for tests: valid ones of any length, made without a relay, and what signs them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from dms_tags.audit.log.keys import SigningKey
+from dms_tags.audit.trail.entry import SCHEMA, Entry
+from dms_tags.model import Action, new_id
+from dms_tags.settings import Settings
+from dms_tags.store.database import Database
+
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def entries(
+    count: int, *, tenant: str = "default", objects: int = 7, seed: int = 1, step: float = 1.0, by: str | None = None
+) -> Iterator[Entry]:
+    """A valid trail: `count` entries on `objects` objects, one every `step` seconds, all `by` one actor or by several."""
+    chance = random.Random(seed)
+    standing: dict[str, dict[str, tuple[int, str]]] = {}
+    revisions: dict[str, int] = {}
+    for position in range(1, count + 1):
+        resource = f"object/{chance.randrange(objects)}"
+        tags = standing.setdefault(resource, {})
+        name = chance.choice(["ocr", "index", "export"])
+        before = tags.get(name)
+        removes = before is not None and chance.random() < 0.2
+        action = Action.OBJECT_TAG_DELETED if removes else Action.OBJECT_TAG_UPDATED if before else Action.OBJECT_TAG_CREATED
+        state = before[0] if removes and before else chance.randrange(-3, 10)
+        trace = f"{chance.randrange(20):016x}"
+        author = chance.choice(["anna", "ocr-worker", "Jürgen \N{GRINNING FACE}"])
+        revisions[resource] = revisions.get(resource, 0) + 1
+        moment = BEGIN + timedelta(seconds=position * step)
+        yield {
+            "_id": new_id(),
+            "schema": SCHEMA,
+            "tenant": tenant,
+            "position": position,
+            "resource": resource,
+            "objectId": resource.partition("/")[2],
+            "within": None,
+            "revision": revisions[resource],
+            "action": int(action),
+            "actionName": action.name,
+            "name": name,
+            "state": state,
+            "previousState": before and before[0],
+            "traceId": trace,
+            "previousTraceId": before and before[1],
+            "createdBy": by or author,
+            "actorKind": "token",
+            "creationDate": moment,
+            "recordedAt": moment,
+        }
+        if removes:
+            del tags[name]
+        else:
+            tags[name] = (state, trace)
+
+
+def fill(database: Database, count: int, **options: Any) -> list[Entry]:
+    """Puts a valid trail of `count` entries into the database."""
+    made = list(entries(count, **options))
+    database.trail.insert_many(made)
+    return made
+
+
+def keyed(settings: Settings, folder: Path, name: str = "signing.key") -> Settings:
+    """The settings with a signing key of their own."""
+    from dataclasses import replace
+
+    file = folder / name
+    if not file.exists():
+        SigningKey.create(file)
+    return replace(settings, signing_key_file=file, log_origin="log.example/audit")

@@ -1,0 +1,174 @@
+"""Claiming by statement (API.md section 3)."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from dms_tags.settings import Settings
+from tests.support.app import Service, running
+from tests.support.workflow import QUEUED, claim, ids, post, row_of, rows, search, tag
+
+
+def test_a_claim_sets_the_tag_and_answers_with_all_rows_of_the_object(service: Service) -> None:
+    """The object comes with its id, every row, their entity tags and the number of attempts."""
+    tag(service, "a", "ocr", 1)
+    tag(service, "a", "other", 7)
+
+    response = service.client.post(
+        "/api/dms/objects/tags/ocr/state/2", query_string={"query": QUEUED}, headers={"X-B3-TraceId": "abc"}
+    )
+
+    assert 200 == response.status_code
+    assert response.json is not None
+    (found,) = (found["properties"] for found in response.json["objects"])
+    assert ["a"] == ids([found])
+    assert ["ocr", 2, "abc"] == [row_of(found)[index] for index in (0, 1, 3)]
+    assert 7 == row_of(found, "other")[1]
+    assert 2 == len(found["dms:etags"]["value"])
+    assert f'"{found["dms:etags"]["value"][0]}"' == response.headers["ETag"]
+    assert "abc" == response.headers["X-B3-TraceId"]
+    assert {"value": 1} == found["dms:attempts"]
+    assert rows(service, "a")["ocr"] == row_of(found)
+
+
+def test_a_claim_that_finds_nothing_answers_with_an_empty_list(service: Service) -> None:
+    """`{"objects": []}`, also after everything was claimed."""
+    tag(service, "a")
+
+    assert ["a"] == ids(claim(service))
+    assert [] == claim(service)
+    assert {"objects": []} == post(service, "/objects/tags/ocr/state/2", query_string={"query": QUEUED})
+
+
+def test_a_claim_sees_what_was_queued_since_the_last_look(service: Service) -> None:
+    """What was acknowledged before the claim is found by it, however lately."""
+    for number in range(5):
+        tag(service, f"object-{number}")
+        assert [f"object-{number}"] == ids(claim(service))
+        assert [] == claim(service)
+
+
+def test_a_claim_adds_the_tag_where_it_is_missing(service: Service) -> None:
+    """A claim of objects without a tag gives them the tag, and records an add."""
+    tag(service, "a", "imported", 1)
+
+    (found,) = claim(service, "SELECT * FROM document WHERE system:tags[imported].state=1 AND system:tags[ocr] IS NULL")
+
+    assert 2 == row_of(found)[1]
+    assert ["OBJECT_TAG_CREATED", "OBJECT_TAG_CREATED"] == [entry["actionName"] for entry in service.entries()]
+
+
+def test_a_claim_takes_up_to_the_limit(service: Service) -> None:
+    """`limit` objects are claimed, or as many as there are."""
+    for number in range(7):
+        tag(service, f"object-{number}")
+
+    assert 5 == len(set(ids(claim(service, limit=5))))
+    assert 2 == len(set(ids(claim(service, limit=5))))
+    assert [] == claim(service, limit=5)
+
+
+def test_the_statement_may_be_sent_as_the_body_of_a_search(service: Service) -> None:
+    """Without the parameter `query` the statement is that of the body; with it the body is ignored."""
+    tag(service, "a")
+
+    answer = post(service, "/objects/tags/ocr/state/2", json={"query": {"statement": QUEUED}})
+    assert "a" == answer["objects"][0]["properties"]["system:objectId"]["value"]
+
+    ignored = post(service, "/objects/tags/ocr/state/2", query_string={"query": QUEUED}, data="nonsense")
+    assert {"objects": []} == ignored
+
+
+@pytest.mark.parametrize(
+    ("query", "slug"),
+    [
+        ({}, "invalid-parameter"),
+        ({"query": "SELECT"}, "invalid-query"),
+        ({"query": QUEUED, "limit": "101"}, "invalid-parameter"),
+        ({"query": QUEUED, "leaseSeconds": "0"}, "invalid-parameter"),
+        ({"query": QUEUED, "overwrite": "true"}, "invalid-parameter"),
+    ],
+)
+def test_a_malformed_claim_is_refused_and_claims_nothing(shared: Service, query: dict[str, str], slug: str) -> None:
+    """What is unknown, out of bounds or no statement is a 400 that says so."""
+    if not rows(shared, "a"):
+        tag(shared, "a")
+
+    problem = post(shared, "/objects/tags/ocr/state/2", 400, query_string=query)
+
+    assert f"/problems/{slug}" == problem["type"]
+    assert 1 == rows(shared, "a")["ocr"][1]
+
+
+def test_a_claim_repeated_under_its_idempotency_key_gets_the_same_objects(service: Service) -> None:
+    """The answer that was lost is given again, though others have written since, and nothing more is claimed."""
+    for number in range(3):
+        tag(service, f"object-{number}")
+    request = {"query_string": {"query": QUEUED}, "headers": {"Idempotency-Key": "key-1"}}
+    first = service.client.post("/api/dms/objects/tags/ocr/state/2", **request)
+    assert first.json is not None
+    (claimed,) = first.json["objects"]
+    tag(service, claimed["properties"]["system:objectId"]["value"], state=3, overwrite="true")
+
+    again = service.client.post("/api/dms/objects/tags/ocr/state/2", **request)
+
+    assert first.json == again.json
+    assert "true" == again.headers["Idempotent-Replayed"]
+    assert first.headers["ETag"] == again.headers["ETag"]
+    assert 2 == search(service, QUEUED)["totalNumItems"]
+    reused = service.client.post("/api/dms/objects/tags/ocr/state/9", **request)
+    assert (422, "/problems/idempotency-key-reused") == (reused.status_code, (reused.json or {})["type"])
+
+
+def test_objects_come_about_in_the_order_asked_for(real: Service) -> None:
+    """A claim takes one of the first few hundred in the statement's order, so the end of a long queue waits."""
+    changes = [{"objectId": f"object-{number:04}", "name": "ocr", "state": number, "action": "add"} for number in range(1000)]
+    post(real, "/objects/tags", json={"changes": changes})
+
+    found = ids(
+        claim(real, "SELECT * FROM x WHERE system:tags[ocr].state > -1 ORDER BY system:tags[ocr].state DESC", state=-5, limit=20)
+    )
+
+    assert 20 == len(set(found))
+    assert all(ident >= "object-0400" for ident in found)
+
+
+def test_many_workers_on_one_queue_never_get_the_same_object(real: Service, mongo_uri: str, database_name: str) -> None:
+    """Every object is claimed exactly once, by 16 workers, through two services, and none is left."""
+    queued = [f"object-{number}" for number in range(300)]
+    changes = [{"objectId": object_id, "name": "ocr", "state": 1, "action": "add"} for object_id in queued]
+    post(real, "/objects/tags", json={"changes": changes})
+
+    def work(service: Service) -> list[str]:
+        got: list[str] = []
+        while found := claim(service):
+            got += ids(found)
+        return got
+
+    other = running(Settings(mongo_uri=mongo_uri, database=database_name, auth="none"))
+    with other as second, ThreadPoolExecutor(16) as workers:
+        claimed = [ident for got in workers.map(work, [real, second] * 8) for ident in got]
+
+    assert sorted(queued) == sorted(claimed)
+    entries = [entry for entry in real.entries() if entry["action"] == 310]
+    assert {(1, 2)} == {(entry["previousState"], entry["state"]) for entry in entries}
+    assert 300 == len(entries)
+
+
+@pytest.mark.parametrize(
+    ("statement", "state"), [(QUEUED, 2), ("SELECT * FROM x WHERE system:tags[done] IS NULL", 1)], ids=["queue", "no queue"]
+)
+def test_nothing_waits_for_ever_where_work_keeps_coming(service: Service, statement: str, state: int) -> None:
+    """An object is claimed though a new one that would come before it by id is queued with every claim."""
+    name = "ocr" if statement == QUEUED else "done"
+    for number in range(60):
+        tag(service, f"z-{number}")
+
+    for number in range(400):
+        tag(service, f"a-{number}")
+        if ids(claim(service, statement, name, state)) == ["z-0"]:
+            break
+
+    assert state == rows(service, "z-0")[name][1]

@@ -1,0 +1,34 @@
+"""Ids never recur, whatever forks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from dms_tags.model import new_id, new_trace_id
+from dms_tags.tags.randomness import random_hex
+
+FORKING = """
+import os
+from dms_tags.tags.randomness import random_hex
+random_hex(10)
+for _ in range(2):
+    child = os.fork()
+    if child == 0:
+        break
+    os.waitpid(child, 0)
+print(*(random_hex(10) for _ in range(5)), flush=True)
+"""
+
+
+def test_ids_are_all_different() -> None:
+    """Across several blocks of randomness no id comes twice."""
+    assert 3000 == len({random_hex(10) for _ in range(3000)})
+    assert (32, 16) == (len(new_id()), len(new_trace_id()))
+
+
+def test_a_process_that_was_forked_off_makes_ids_of_its_own() -> None:
+    """Two children and their parent have nothing in common, though they began with the same memory."""
+    told = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, check=True, timeout=60)
+
+    assert 15 == len(set(told.stdout.split()))
