@@ -6,14 +6,13 @@ the engine: a resource, a named tag, a state, a trace id.  Nothing in here knows
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, IntEnum, StrEnum
 from time import time_ns
 from typing import Any, Final
-
-from dms_tags.tags.randomness import random_hex
 
 State = int | str | Mapping[str, Any]
 """A tag's state: an integer on objects, a string on metadata values, a small document elsewhere."""
@@ -217,12 +216,12 @@ def new_id() -> str:
 
     The time in front keeps index pages warm; the randomness is what makes it never recur.
     """
-    return f"{time_ns() // 1_000_000:012x}{random_hex(10)}"
+    return f"{time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
 
 
 def new_trace_id() -> str:
     """A random trace id of 16 lower-case hexadecimal characters (B3)."""
-    return random_hex(8)
+    return os.urandom(8).hex()
 
 
 def now() -> datetime:
