@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from dms_tags import cli
 from dms_tags.api.problems import PROBLEMS
 from dms_tags.app import create_app
-from dms_tags.database import Database
+from dms_tags.cli import main
 from dms_tags.settings import CLIENT_VARIABLES, Settings, settings_table
+from dms_tags.store.database import Database
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "dms_tags" / "docs"
@@ -114,7 +114,7 @@ def test_commands(document: Path, capsys: pytest.CaptureFixture[str]) -> None:
     }
     for words in sorted(shown):
         try:
-            status: object = cli.main([*words, "--help"])
+            status: object = main.main([*words, "--help"])
         except SystemExit as ended:
             status = ended.code
         assert status in (0, None), f"{words}: {capsys.readouterr().err}"
