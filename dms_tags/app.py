@@ -14,6 +14,7 @@ from dms_tags.api.dms import audit, events, workflow
 from dms_tags.api.dms import tags as dms
 from dms_tags.api.endpoint import Api
 from dms_tags.api.metadata import routes as metadata
+from dms_tags.api.operation import pages
 from dms_tags.api.operation import routes as operation
 from dms_tags.api.services import Services
 from dms_tags.errors import StoreUnavailable
@@ -22,7 +23,7 @@ from dms_tags.store.database import Database
 
 log = logging.getLogger(__name__)
 
-APIS: tuple[Api, ...] = (dms.api, audit.api, events.api, workflow.api, metadata.api, chains.api, operation.api)
+APIS: tuple[Api, ...] = (dms.api, audit.api, events.api, workflow.api, metadata.api, chains.api, operation.api, pages.api)
 """Every API of the service.  What a path belongs to is told by the longest prefix: it decides the shape of errors."""
 
 EXTENSION = "dms_tags"

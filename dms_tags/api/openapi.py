@@ -10,6 +10,7 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
 from dms_tags.api.endpoint import PUBLIC, Api, Route
+from dms_tags.identity.model import Permission
 from dms_tags.version import __version__
 
 HEADERS: Final[Mapping[str, tuple[str, Mapping[str, Any], Any]]] = {
@@ -46,6 +47,9 @@ ERRORS: Final = {
     500: "Internal error",
     503: "MongoDB does not answer; Retry-After says when to try again",
 }
+
+OF_CHANGES: Final = frozenset({409, 412, 422})
+"""The errors that only a change can give."""
 
 
 def document(apis: Iterable[Api]) -> dict[str, Any]:
@@ -90,9 +94,17 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": route.body}}}
     if route.permissions:
         error = {"content": {route.api.error_type: {"schema": {"$ref": f"#/components/schemas/{route.api.name}-error"}}}}
-        for status, sentence in ERRORS.items():
-            operation["responses"].setdefault(str(status), {"description": sentence, **error})
+        for status in possible(route):
+            operation["responses"].setdefault(str(status), {"description": ERRORS[status], **error})
     return operation
+
+
+def possible(route: Route) -> list[int]:
+    """The errors that a call can give: one that changes nothing loses no lock, and only some look at what may be archived."""
+    reads = route.method == "GET" or route.permissions == {Permission.READ}
+    looks_back = Permission.AUDIT in route.permissions or {"at", "after"} & route.parameters.keys()
+    never = (OF_CHANGES if reads else frozenset()) | (frozenset() if looks_back else {410})
+    return [status for status in ERRORS if status not in never]
 
 
 def _security(api: Api) -> list[dict[str, list[str]]]:

@@ -28,7 +28,11 @@ GUARDED: Final = [route for route in ROUTES if route.permissions != PUBLIC and r
 BY_SESSION: Final = [route for route in ROUTES if route.permissions != PUBLIC and route.api.identify is not None]
 """The calls that a session opens, not a token (API.md section 5)."""
 
-OPEN: Final = {"/", "/health/live", "/health/ready", "/problems/{slug}", "/problems", "/openapi.json", "/docs", "/metrics"}
+OPEN: Final = {"/", "/health/live", "/health/ready", "/problems/{slug}", "/problems", "/openapi.json", "/metrics"} | {
+    "/docs",
+    "/docs/{document}",
+    "/docs/assets/{asset}",
+}
 """What needs no identity (API.md section 6), and `/metrics`, which tells a loopback address by itself."""
 
 NEEDS_BOTH: Final = {("POST", "/api/dms/objects/tags/{name}/state/{state}"): {Permission.READ, Permission.WRITE}}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dms_tags.api.problems import PROBLEMS
+from dms_tags.api.problem_types import PROBLEMS
 from dms_tags.app import create_app
 from dms_tags.cli import main
 from dms_tags.settings import CLIENT_VARIABLES, Settings, settings_table

@@ -71,15 +71,6 @@ def test_what_needs_no_identity(service: Service, path: str) -> None:
     assert 200 == service.client.get(path).status_code
 
 
-def test_every_problem_is_explained(service: Service) -> None:
-    """Each type of problem has a page that names its number."""
-    from dms_tags.api.problems import PROBLEMS
-
-    assert len(PROBLEMS) == len({problem.code for problem in PROBLEMS.values()})
-    for problem in PROBLEMS.values():
-        assert str(problem.code) in service.client.get(f"/problems/{problem.slug}").text
-
-
 def test_metrics(service: Service) -> None:
     """Prometheus finds requests, MongoDB, the outbox and the trail."""
     service.client.post("/api/dms/objects/o1/tags/tag1/state/1")
