@@ -37,6 +37,7 @@
     │   ├── UnknownState
     │   └── IdempotencyKeyReused
     └── StoreUnavailable           MongoDB does not answer, or not in time
+        └── Busy                   MongoDB answers; what is asked for has its hands full
 
 None of them knows HTTP: `dms_tags.api` gives each its status and its shape.  Errors that stop the service from
 starting are `CannotStart`, and need no more than their one line; what a proof does not bear out is `Unproven`.
@@ -216,9 +217,17 @@ class TooManyTags(Conflict):
 
 
 class TransitionNotAllowed(Conflict):
-    """A step that the tag's definition does not know."""
+    """A step that the tag's definition does not know.
+
+    `name` is the tag's, where `detail` tells the state it is in; `discreet` is what a caller is told that may not read it.
+    """
 
     slug = "transition-not-allowed"
+
+    def __init__(self, detail: str, name: str | None = None, discreet: str = "") -> None:
+        super().__init__(detail)
+        self.name = name
+        self.discreet = discreet or detail
 
 
 class NotLeased(Conflict):
@@ -240,13 +249,22 @@ class InUse(Conflict):
 
 
 class LockLost(TagsError):
-    """A condition of the request did not hold; nothing was changed.  `current` is the tag as it stands."""
+    """A condition of the request did not hold; nothing was changed.
+
+    `current` is the tag as it stands; `discreet` is what a caller is told that may not read it.
+    """
 
     slug = "precondition-failed"
 
-    def __init__(self, detail: str, current: Tag | None = None) -> None:
+    def __init__(self, detail: str, current: Tag | None = None, discreet: str = "") -> None:
         super().__init__(detail)
         self.current = current
+        self.discreet = discreet or detail
+
+    @property
+    def name(self) -> str | None:
+        """The name of the tag whose state the error tells, None where it tells none."""
+        return None if self.current is None else self.current.name
 
 
 class TraceMismatch(LockLost):
@@ -297,6 +315,10 @@ class StoreUnavailable(TagsError):
         super().__init__(detail)
         self.retry_after = retry_after
         self.uncertain = uncertain
+
+
+class Busy(StoreUnavailable):
+    """MongoDB answers, and what is asked for has its hands full: other resources, other calls go on."""
 
 
 class CannotStart(Exception):

@@ -13,8 +13,8 @@ from werkzeug.exceptions import HTTPException
 
 from dms_tags.api import headers
 from dms_tags.api.problem_types import PROBLEMS, Problem
-from dms_tags.errors import Gone, InvalidTraceId, LockLost, RateLimited, StoreUnavailable, TagsError
-from dms_tags.identity.model import Identity
+from dms_tags.errors import Gone, InvalidTraceId, LockLost, RateLimited, StoreUnavailable, TagsError, TransitionNotAllowed
+from dms_tags.identity.model import Identity, Permission
 from dms_tags.identity.names import DEFAULT_TENANT
 from dms_tags.model import Tag, now
 from dms_tags.names import spell_time
@@ -104,13 +104,25 @@ def _detail_of(error: HTTPException) -> str:
 def _of_domain(error: TagsError) -> Failure:
     members: dict[str, Any] = {}
     extra: dict[str, str] = {}
-    if isinstance(error, LockLost) and error.current is not None:
-        members["current"] = current(error.current)
+    detail = error.detail
+    if isinstance(error, (LockLost, TransitionNotAllowed)):
+        if not _may_read(error.name):
+            detail = error.discreet
+        elif isinstance(error, LockLost) and error.current is not None:
+            members["current"] = current(error.current)
     elif isinstance(error, Gone):
         members["first"] = error.first
     elif isinstance(error, (StoreUnavailable, RateLimited)):
         extra["Retry-After"] = str(error.retry_after)
-    return Failure(PROBLEMS[error.slug], error.detail, members, extra)
+    return Failure(PROBLEMS[error.slug], detail, members, extra)
+
+
+def _may_read(name: str | None) -> bool:
+    """Whether the caller may be told the state of the tag that an error speaks of; None: it speaks of none."""
+    identity: Identity | None = g.get("identity")
+    if name is None or identity is None:
+        return True
+    return Permission.READ in identity.permissions and identity.covers(Permission.READ, name)
 
 
 def current(tag: Tag) -> dict[str, Any]:

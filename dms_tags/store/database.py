@@ -41,7 +41,8 @@ SCHEMA_VERSION: Final = 1
 # one selection of a server after one socket that timed out.
 SELECTION_MS: Final = 4_000
 SOCKET_MS: Final = 8_000
-WRITE_CONCERN: Final = WriteConcern(w="majority", j=True, wtimeout=8_000)
+# Shorter than the socket waits: else the driver takes stalled secondaries for a lost connection and sends the write again
+WRITE_CONCERN: Final = WriteConcern(w="majority", j=True, wtimeout=6_000)
 MAJORITY: Final = ReadConcern("majority")
 
 _NOT_MADE: Final = (ServerSelectionTimeoutError, ConfigurationError, InvalidURI)

@@ -27,10 +27,11 @@ TAG_INDEXES: Final[tuple[tuple[str, list[tuple[str, int]], dict[str, Any]], ...]
         [("tags.lease.until", 1)],
         {"partialFilterExpression": {"tags.lease.until": {"$exists": True}}},
     ),
+    # what each idempotency key of a claim took; unique, so that two equal requests cannot both take something
     (
-        "claims",
-        [("tenant", 1), ("tags.claim.key", 1)],
-        {"partialFilterExpression": {"tags.claim.key": {"$exists": True}}},
+        "claimed",
+        [("tenant", 1), ("claims.id", 1)],
+        {"unique": True, "partialFilterExpression": {"claims.id": {"$exists": True}}},
     ),
 )
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from dms_tags.errors import StoreUnavailable, TagsError, UnknownState
+from dms_tags.errors import Busy, StoreUnavailable, TagsError, TransitionNotAllowed, UnknownState
 from dms_tags.model import Change, Changed, now
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document, tag_of
@@ -74,7 +74,7 @@ class Batches:
     def _make(self, changes: Sequence[Change], wave: list[int], outcomes: list[Outcome | None]) -> None:
         """Makes the changes of a wave.  Once MongoDB does not answer, what is left is not tried."""
         lost: StoreUnavailable | None = None
-        if any(isinstance(one, StoreUnavailable) for one in outcomes):
+        if any(isinstance(outcome, StoreUnavailable) and not isinstance(outcome, Busy) for outcome in outcomes):
             lost = StoreUnavailable("MongoDB did not answer an earlier change of the batch; this one was not tried")
         elif len(wave) >= SMALLEST_WAVE and not self._database.mock:
             lost = self._in_pieces(changes, wave, outcomes)
@@ -112,13 +112,13 @@ class Batches:
         keys = [changes[index].resource.key for index in wave]
         projection = {"tags": 1, "lastAt": 1} | ({"replies": 1} if any(changes[index].idempotency for index in wave) else {})
         with store_errors():
-            documents = {one["_id"]: one for one in self._database.tags.find({"_id": {"$in": keys}}, projection)}
+            documents = {document["_id"]: document for document in self._database.tags.find({"_id": {"$in": keys}}, projection)}
         attempts: list[_Attempt] = []
         for index, key in zip(wave, keys, strict=True):
             try:
                 prepared = self._prepare(index, changes[index], documents.get(key))
-            except UnknownState:
-                continue
+            except (UnknownState, TransitionNotAllowed):
+                continue  # unless it is a repeat, or sets the state again: the single path tells
             except TagsError as error:
                 prepared = error
             if isinstance(prepared, _Attempt):
@@ -137,11 +137,9 @@ class Batches:
             new = first_document(change, at)
             return _Attempt(index, new["_id"], new["tags"][0]["etag"], InsertOne(new), created(change, new))
         tag = next((tag_of(row) for row in document["tags"] if row["name"] == change.name), None)
-        replayed = refusals.reply(change, document.get("replies", ()), tag)
-        if replayed is not None:
-            return replayed
-        if tag is not None and tag.lease is not None:
-            return None
+        repeated = refusals.reply(change, document.get("replies", ()), tag) is not None
+        if repeated or (tag is not None and tag.lease is not None):
+            return None  # what was read here may not be a majority's yet: the single path waits until it is
         change = refusals.conditions(change, tag)
         write = compose(change, refusals.verb(change, tag, len(document["tags"])), max(at, document["lastAt"]))
         return _Attempt(index, document["_id"], write.change_id, UpdateOne(write.query, write.update), write.outcome(change, tag))
@@ -156,7 +154,7 @@ class Batches:
                 made = result.matched_count + result.inserted_count
             except BulkWriteError as error:
                 details: Any = error.details
-                if details["writeConcernErrors"] or any(one["code"] != DUPLICATE_KEY for one in details["writeErrors"]):
+                if details["writeConcernErrors"] or any(fault["code"] != DUPLICATE_KEY for fault in details["writeErrors"]):
                     raise
                 made = details["nMatched"] + details["nInserted"]
             if made == len(attempts):
@@ -169,6 +167,6 @@ class Batches:
         ids = {attempt.change_id for attempt in attempts}
         keys = [attempt.key for attempt in attempts]
         documents = self._database.tags.find({"_id": {"$in": keys}}, {"outbox.id": 1})
-        found = ids.intersection(record["id"] for one in documents for record in one["outbox"])
-        moved = self._database.trail.find({"_id": {"$in": list(ids - found)}}, {"_id": 1})
-        return found | {entry["_id"] for entry in moved}
+        waiting = ids.intersection(record["id"] for document in documents for record in document["outbox"])
+        moved = self._database.trail.find({"_id": {"$in": list(ids - waiting)}}, {"_id": 1})
+        return waiting | {entry["_id"] for entry in moved}

@@ -2,17 +2,25 @@
 
 Every change of an object moves its `seq`, so a candidate that is written under the `seq` it was read with still is what
 the statement asked for, and nobody else has it.
+
+What an idempotency key takes is numbered from 0, and a unique index on key and number lets one request alone take each:
+of two equal requests at the same moment the later one meets the number taken, and is answered as the first one was.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from hashlib import sha256
 from time import monotonic
 from typing import Final
 
-from dms_tags.errors import IdempotencyKeyReused
+from pymongo.errors import DuplicateKeyError
+
+from dms_tags.errors import Busy, IdempotencyKeyReused
 from dms_tags.model import MAX_TAGS, Actor, Change, Conditions, Idempotency, Kind, Resource, Tag, Verb, now
 from dms_tags.query.compiler import Plan, Scope, compile_statement
 from dms_tags.query.filters import Filter
@@ -24,7 +32,7 @@ from dms_tags.tags.finder import Finder
 from dms_tags.tags.leases import Leases
 from dms_tags.tags.pools import Pools
 from dms_tags.tags.service import Definitions
-from dms_tags.tags.writes import Write, compose
+from dms_tags.tags.writes import KEPT_REPLIES, Write, compose
 
 MAX_LOST: Final = 40
 """Candidates that a claim may lose to others before it gives up (API.md section 3)."""
@@ -32,13 +40,19 @@ MAX_LOST: Final = 40
 MAX_LIMIT: Final = 100
 MAX_LEASE_SECONDS: Final = 86_400
 
+LONGEST_SECONDS: Final = 20.0
+"""A claim has been answered, or has died, after so many seconds (API.md section 1, row 503)."""
+
+PATIENCE: Final = 4.0
+"""Seconds for which the repetition of a claim waits for the first one to end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What a caller wants: up to `limit` objects of the statement, the tag `name` set to `state` on each.
 
-    `lease_seconds` makes it a lease, None: it is for good.  An idempotency key is kept with the tags that were claimed under
-    it, until they are claimed again.
+    `lease_seconds` makes it a lease, None: it is for good.  An idempotency key is kept with the objects that were claimed under
+    it, the last 32 of each.
     """
 
     tenant: str
@@ -83,16 +97,24 @@ class Claims:
         self._clock = clock
         self._own = own
         self._pools = Pools(Finder(database))
+        # mongomock has no such index: there one process is all there is, and equal requests take turns in it
+        self._turns = [threading.Lock() for _ in range(64)]
 
     def claim(self, claim: Claim) -> list[Claimed]:
         """Claims up to `limit` objects; none where a look that began after the call found none.
 
         Raises `InvalidQuery` for a statement that runs for too long, `UnknownState`, `IdempotencyKeyReused`, `StoreUnavailable`.
         """
-        if claim.idempotency is not None:
-            replayed = self._replayed(claim, claim.idempotency)
-            if replayed:
-                return replayed
+        with ExitStack() as turn:
+            if claim.idempotency is not None:
+                turn.enter_context(self._turns[hash(_owner(claim, claim.idempotency)) % len(self._turns)])
+                replayed = self._replayed(claim, claim.idempotency)
+                if replayed:
+                    return replayed
+            return self._claim(claim)
+
+    def _claim(self, claim: Claim) -> list[Claimed]:
+        """Claims up to `limit` objects that are nobody's yet."""
         forbidden, initial = self._rules(claim)
         scope = Scope(claim.tenant, _claimable(claim.name, forbidden, initial=initial))
         pool = self._pools.of((claim.statement, claim.name, scope.tenant, forbidden, initial))
@@ -107,30 +129,62 @@ class Claims:
                 self._leases.take_back(claim.tenant)
                 since, took_back = monotonic(), True
                 continue
-            won = self._write(claim, candidate, forbidden)
+            try:
+                won = self._write(claim, candidate, forbidden, len(claimed))
+            except DuplicateKeyError:
+                # An equal request is at it: what it took is the answer to this one too
+                return self._await(claim)
             if won is None:
                 lost, lost_in_a_row = lost + 1, lost_in_a_row + 1
             else:
                 lost_in_a_row = 0
                 claimed.append(won)
+        if claim.idempotency is not None and 0 < len(claimed) < claim.limit:
+            self._mark_whole(claim, claim.idempotency, claimed)
         return claimed
 
+    def _await(self, claim: Claim) -> list[Claimed]:
+        """What the equal request that is a moment ahead has taken, once it has taken all it takes."""
+        if claim.idempotency is None:
+            raise TypeError("only what is claimed under a key can meet an equal claim")
+        pause = threading.Event()
+        give_up = monotonic() + PATIENCE
+        while monotonic() < give_up:
+            replayed = self._replayed(claim, claim.idempotency)
+            if replayed:
+                return replayed
+            pause.wait(0.02)
+        raise Busy("an equal request under this Idempotency-Key is not done yet; send it again")
+
     def _replayed(self, claim: Claim, idempotency: Idempotency) -> list[Claimed]:
-        """What an earlier request with the same key claimed.  Raises `IdempotencyKeyReused` where it was another request."""
-        query = {"tenant": claim.tenant, "tags.claim.key": idempotency.key}
+        """What an earlier request with the same key claimed, as far as a majority has it; none where that is not all of it yet.
+
+        Raises `IdempotencyKeyReused` where it was another request, `Busy` where that is still at work.
+        """
+        owner = _owner(claim, idempotency)
+        query = {"tenant": claim.tenant, "claims": {"$elemMatch": {"id": {"$gte": f"{owner}/", "$lt": f"{owner}0"}}}}
         with store_errors():
-            documents = list(self._database.tags.find(query, {"id": 1, "tags": 1}, hint="claims", limit=MAX_LIMIT))
-        found: list[Claimed] = []
-        for document in documents:
-            row = next(row for row in document["tags"] if row.get("claim", {}).get("key") == idempotency.key)
-            if row["claim"]["fingerprint"] != idempotency.fingerprint:
-                raise IdempotencyKeyReused(
-                    f"the Idempotency-Key {idempotency.key!r} came with another request before; use a new key for a new request"
-                )
-            first = tag_of({**row, **{member: row["claim"][member] for member in ("state", "traceid", "creationDate", "etag")}})
-            tags = tuple(first if tag.name == first.name else tag for tag in map(tag_of, document["tags"]))
-            found.append(Claimed(document["id"], first, tags, row["claim"]["attempts"], replayed=True))
-        return found
+            settled = self._database.majority(self._database.tags)
+            documents = list(settled.find(query, {"id": 1, "tags": 1, "claims": 1}, limit=MAX_LIMIT))
+        taken = [(document, kept) for document in documents for kept in document["claims"] if kept["id"].startswith(f"{owner}/")]
+        if any(kept["fingerprint"] != idempotency.fingerprint for _, kept in taken):
+            raise IdempotencyKeyReused(
+                f"the Idempotency-Key {idempotency.key!r} came with another request before; use a new key for a new request"
+            )
+        if not taken:
+            return []
+        newest = max(kept["creationDate"] for _, kept in taken)
+        whole = len(taken) >= claim.limit or any(kept.get("whole") for _, kept in taken)
+        if not whole and self._own() - newest < timedelta(seconds=LONGEST_SECONDS):
+            raise Busy("the first request under this Idempotency-Key is still at work; send it again")
+        return [_replay(claim.name, document, kept) for document, kept in sorted(taken, key=lambda of: str(of[1]["id"]))]
+
+    def _mark_whole(self, claim: Claim, idempotency: Idempotency, claimed: list[Claimed]) -> None:
+        """Notes that a key has taken all it takes, where that is less than it could: a repetition need not wait for more."""
+        key = Resource(claim.tenant, Kind.OBJECT, claimed[0].object_id).key
+        query = {"_id": key, "claims": {"$elemMatch": {"id": f"{_owner(claim, idempotency)}/{0:03d}"}}}
+        with store_errors():
+            self._database.tags.update_one(query, {"$set": {"claims.$.whole": True}})
 
     def _plan(self, claim: Claim, scope: Scope) -> Plan:
         return compile_statement(claim.statement, scope, self._clock())
@@ -142,8 +196,11 @@ class Claims:
             return (), True
         return rules.forbidden_from(claim.state), rules.is_initial(claim.state)
 
-    def _write(self, claim: Claim, candidate: Document, forbidden: tuple[int, ...]) -> Claimed | None:
-        """The one write.  None: the object was changed since it was read."""
+    def _write(self, claim: Claim, candidate: Document, forbidden: tuple[int, ...], number: int) -> Claimed | None:
+        """The one write, of the `number`-th object of the claim.  None: the object was changed since it was read.
+
+        Raises `DuplicateKeyError` where an equal request has the number already.
+        """
         row = next((row for row in candidate["tags"] if row["name"] == claim.name), None)
         attempts = _attempts(candidate, row, claim.name) + 1
         change = Change(
@@ -163,10 +220,27 @@ class Claims:
             lease = {"until": self._leases.until(claim.lease_seconds), "back": row and row["state"], "attempts": attempts}
             _add(write, "lease", lease)
         if claim.idempotency is not None:
-            _add(write, "claim", _kept(write, claim.idempotency, attempts))
+            kept = _kept(write, claim.idempotency, attempts)
+            kept["id"] = f"{_owner(claim, claim.idempotency)}/{number:03d}"
+            write.update["$push"]["claims"] = {"$each": [kept], "$slice": -KEPT_REPLIES}
         with store_errors():
             made = self._database.tags.update_one(write.query, write.update)
         return _claimed(candidate, change, write, attempts) if made.matched_count else None
+
+
+def _owner(claim: Claim, idempotency: Idempotency) -> str:
+    """Whose key it is: the actor's, for one tag.  As a digest, since what it is made of may be long."""
+    whose = "\n".join((claim.actor.kind, claim.actor.name, claim.name, idempotency.key))
+    return sha256(whose.encode()).hexdigest()[:32]
+
+
+def _replay(name: str, document: Document, kept: Document) -> Claimed:
+    """An object as the claim that took it was answered; its other tags are as they are."""
+    tags = {tag.name: tag for tag in map(tag_of, document["tags"])}
+    since = tags[name].since if name in tags else kept["creationDate"]
+    first = Tag(name, kept["state"], kept["traceid"], kept["creationDate"], kept["etag"], since)
+    tags[name] = first
+    return Claimed(document["id"], first, tuple(tags.values()), kept["attempts"], replayed=True)
 
 
 def _claimed(candidate: Document, change: Change, write: Write, attempts: int) -> Claimed:
@@ -204,7 +278,6 @@ def _kept(write: Write, idempotency: Idempotency, attempts: int) -> Document:
     """What a repetition of the claim is answered with, also when others have changed the tag since."""
     record = write.update["$push"]["outbox"]
     return {
-        "key": idempotency.key,
         "fingerprint": idempotency.fingerprint,
         "state": record["state"],
         "traceid": record["traceid"],

@@ -22,6 +22,7 @@ from dms_tags.errors import (
 )
 from dms_tags.model import Change, Changed, Tag, Verb
 from dms_tags.names import same_trace
+from dms_tags.tags.writes import reply_keys
 
 
 def absent(change: Change) -> None:
@@ -35,7 +36,8 @@ def absent(change: Change) -> None:
     if change.verb is Verb.SET and not change.conditions.initial:
         raise TransitionNotAllowed(f"the definition of {change.name!r} does not let a tag begin in {change.state}")
     if change.verb in (Verb.UPDATE, Verb.DELETE):
-        raise TagNotFound(f"{change.resource.name} has no tag {change.name!r}; POST without overwrite=true adds one")
+        advice = "; POST without overwrite=true adds one" if change.verb is Verb.UPDATE else ""
+        raise TagNotFound(f"{change.resource.name} has no tag {change.name!r}{advice}")
 
 
 def reply(change: Change, kept: Iterable[Mapping[str, Any]], tag: Tag | None) -> Changed | None:
@@ -45,18 +47,19 @@ def reply(change: Change, kept: Iterable[Mapping[str, Any]], tag: Tag | None) ->
     """
     if change.idempotency is None:
         return None
-    found = next((one for one in kept if one["key"] == change.idempotency.key), None)
-    if found is None:
+    keys = reply_keys(change)
+    answer = next((reply for reply in kept if reply["key"] in keys), None)
+    if answer is None:
         return None
-    if found["fingerprint"] != change.idempotency.fingerprint:
+    if answer["fingerprint"] != change.idempotency.fingerprint:
         raise IdempotencyKeyReused(
             f"the Idempotency-Key {change.idempotency.key!r} came with another request before; use a new key for a new request"
         )
-    if "etag" not in found:
-        return Changed(None, found["traceid"], replayed=True)
-    since = found["at"] if found["added"] or tag is None else tag.since
-    answered = Tag(change.name, found["state"], found["traceid"], found["at"], found["etag"], since)
-    return Changed(answered, found["traceid"], added=found["added"], replayed=True)
+    if "etag" not in answer:
+        return Changed(None, answer["traceid"], replayed=True)
+    since = answer["at"] if answer["added"] or tag is None else tag.since
+    answered = Tag(change.name, answer["state"], answer["traceid"], answer["at"], answer["etag"], since)
+    return Changed(answered, answer["traceid"], added=answer["added"], replayed=True)
 
 
 def conditions(change: Change, tag: Tag | None) -> Change:
@@ -79,9 +82,17 @@ def conditions(change: Change, tag: Tag | None) -> Change:
     if any(tag.state.get(member) != value for member, value in wanted.having):
         raise StateMismatch(f"the tag {tag.name!r} is in a state that does not allow it; nothing was changed", tag)
     if wanted.state is not None and tag.state != wanted.state:
-        raise StateMismatch(f"the tag {tag.name!r} is in state {tag.state}, not {wanted.state}; nothing was changed", tag)
+        raise StateMismatch(
+            f"the tag {tag.name!r} is in state {tag.state}, not {wanted.state}; nothing was changed",
+            tag,
+            f"the tag {tag.name!r} is not in state {wanted.state}; nothing was changed",
+        )
     if change.verb in (Verb.UPDATE, Verb.SET) and tag.state in wanted.forbidden_from:
-        raise TransitionNotAllowed(f"the definition of {tag.name!r} does not let it go from {tag.state} to {change.state}")
+        raise TransitionNotAllowed(
+            f"the definition of {tag.name!r} does not let it go from {tag.state} to {change.state}",
+            tag.name,
+            f"the definition of {tag.name!r} does not let it go to {change.state} from the state it is in",
+        )
     return change
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from dms_tags.errors import StateMismatch, TagNotFound, UnknownState
+from dms_tags.errors import StateMismatch, TagNotFound, TransitionNotAllowed, UnknownState
 from dms_tags.model import Change, Changed, Kind, Resource, Tag, Verb
 from dms_tags.tags.store import TagStore
 
@@ -56,8 +56,13 @@ class TagService:
         """Makes one change under the rules of the tag's definition; raises what `TagStore.change` does, and `UnknownState`."""
         try:
             ruled = self.ruled(change)
-        except UnknownState as unknown:
-            return self._same_again(change, unknown)
+        except (UnknownState, TransitionNotAllowed) as refused:
+            kept = None if change.idempotency is None else self._store.kept_answer(change)
+            if kept is not None:
+                return kept  # what was answered before its definition changed is answered so again
+            if isinstance(refused, UnknownState):
+                return self._same_again(change, refused)
+            raise
         return self._store.change(ruled)
 
     def ruled(self, change: Change) -> Change:

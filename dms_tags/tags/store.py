@@ -18,13 +18,13 @@ from typing import Any, Final
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from dms_tags.errors import StoreUnavailable
+from dms_tags.errors import Busy, StoreUnavailable
 from dms_tags.model import Actor, Change, Changed, Conditions, Kind, Lease, Resource, Tag, Verb, now
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document, tag_of
 from dms_tags.tags import refusals
 from dms_tags.tags.reads import SharedReads
-from dms_tags.tags.writes import MAX_OUTBOX, Write, compose, created, first_document
+from dms_tags.tags.writes import MAX_OUTBOX, Write, compose, created, first_document, reply_keys
 
 PATIENCE: Final = 4.0
 """Seconds for which a change that keeps meeting other writers is tried again."""
@@ -88,6 +88,7 @@ class TagStore:
                 tag = next((tag_of(row) for row in document["tags"] if row["name"] == change.name), None)
                 replayed = refusals.reply(change, document.get("replies", ()), tag)
                 if replayed is not None:
+                    self._await_majority(change)
                     return replayed
                 lease = tag.lease if tag is not None else None
                 if (
@@ -100,15 +101,44 @@ class TagStore:
                 change = refusals.conditions(change, tag)
                 verb = refusals.verb(change, tag, len(document["tags"]))
                 if len(document["outbox"]) >= MAX_OUTBOX:
-                    raise StoreUnavailable(
-                        f"the last {MAX_OUTBOX} changes of {change.resource.name} wait for the audit trail", retry_after=2
-                    )
+                    raise Busy(f"the last {MAX_OUTBOX} changes of {change.resource.name} wait for the audit trail", retry_after=2)
                 if monotonic() > give_up:
-                    raise StoreUnavailable(f"too many writers on {change.resource.name} at once; nothing was changed")
+                    raise Busy(f"too many writers on {change.resource.name} at once; nothing was changed")
                 if attempt == 0:
                     turn.enter_context(self._turns[hash(change.resource.key) % len(self._turns)])
                 at = max(self._clock(), document["lastAt"])
         raise AssertionError("unreachable")  # pragma: no cover - the loop ends by return or raise
+
+    def kept_answer(self, change: Change) -> Changed | None:
+        """What the change was answered with when it came before under its idempotency key; None: it did not.
+
+        Raises `IdempotencyKeyReused`.
+        """
+        document = self._find(change.resource) or {}
+        tag = next((tag_of(row) for row in document.get("tags", ()) if row["name"] == change.name), None)
+        replayed = refusals.reply(change, document.get("replies", ()), tag)
+        if replayed is not None:
+            self._await_majority(change)
+        return replayed
+
+    def _await_majority(self, change: Change) -> None:
+        """Waits until a majority has the answer that was kept: what is said again to be done must be as safe as what was done.
+
+        Raises `StoreUnavailable` where that takes too long: a fail-over could still take the change back.
+        """
+        settled = self._database.majority(self._database.tags)
+        query = {"_id": change.resource.key, "replies.key": {"$in": list(reply_keys(change))}}
+        give_up = monotonic() + PATIENCE
+        pause = threading.Event()
+        while True:
+            with store_errors():
+                if settled.find_one(query, {"_id": 1}) is not None:
+                    return
+            if monotonic() > give_up:
+                raise StoreUnavailable(
+                    "the request came before and was not confirmed by a majority of MongoDB yet; send it again", uncertain=True
+                )
+            pause.wait(0.01)
 
     def take_back(self, resource: Resource, tag: Tag) -> bool:
         """Ends a lease that has run out by the database's clock: the tag returns to the state it had, or goes.
@@ -141,7 +171,7 @@ class TagStore:
         rows = {"tags": 1} if name is None else {"tags": {"$elemMatch": {"name": name}}}
         with store_errors():
             if len(keys) > 1:
-                return {found["_id"]: found for found in self._database.tags.find({"_id": {"$in": keys}}, rows)}
+                return {document["_id"]: document for document in self._database.tags.find({"_id": {"$in": keys}}, rows)}
             alone = self._database.tags.find_one({"_id": keys[0]}, rows)
         return {} if alone is None else {keys[0]: alone}
 

@@ -81,7 +81,7 @@ def compose(change: Change, verb: Verb, at: datetime, lease: Lease | None = None
                 # None rather than gone: mongomock does not know $unset under a positional operator, and says nothing
                 update["$set"]["tags.$.lease"] = None
     if change.idempotency is not None:
-        query["replies.key"] = {"$ne": change.idempotency.key}
+        query["replies.key"] = {"$nin": list(reply_keys(change))}
         update["$push"]["replies"] = {"$each": [reply(change, verb, change_id, trace_id, at)], "$slice": -KEPT_REPLIES}
     return Write(verb, query, update, change_id, trace_id)
 
@@ -106,10 +106,17 @@ def created(change: Change, document: Document) -> Changed:
     return Changed(tag, tag.trace_id, added=True, attributes=change.resource.attributes or {})
 
 
+def reply_keys(change: Change) -> tuple[str, ...]:
+    """What the change's idempotency key is kept as: it is its actor's own.  Version 0.1.0 kept the key alone."""
+    if change.idempotency is None:
+        return ()
+    return f"{change.actor.kind}/{change.actor.name}/{change.idempotency.key}", change.idempotency.key
+
+
 def reply(change: Change, verb: Verb, change_id: str, trace_id: str, at: datetime) -> Document:
     """What a repetition of the change under the same idempotency key is answered with."""
     assert change.idempotency is not None  # noqa: S101 - callers ask only for changes that have one
-    kept: Document = {"key": change.idempotency.key, "fingerprint": change.idempotency.fingerprint, "traceid": trace_id, "at": at}
+    kept: Document = {"key": reply_keys(change)[0], "fingerprint": change.idempotency.fingerprint, "traceid": trace_id, "at": at}
     if verb is not Verb.DELETE:
         kept |= {"state": change.state, "etag": change_id, "added": verb is Verb.ADD}
     return kept

@@ -89,7 +89,7 @@ def extend_lease(call: Call, object_id: str, name: str) -> Response:
     """Lets a lease run on; the tag and its ETag stay as they are."""
     resource = Resource(call.identity.tenant, Kind.OBJECT, object_id)
     tag = call.services.leases.extend(resource, name, _holder(call), call.arguments["seconds"], call.if_match)
-    return answer_change(Changed(tag, tag.trace_id))
+    return _answer_holder(call, Changed(tag, tag.trace_id))
 
 
 @api.route(
@@ -104,7 +104,7 @@ def extend_lease(call: Call, object_id: str, name: str) -> Response:
 def give_lease_back(call: Call, object_id: str, name: str) -> Response:
     """Ends a lease; the answer is the tag's row, or empty where the claim had added the tag."""
     resource = Resource(call.identity.tenant, Kind.OBJECT, object_id)
-    return answer_change(call.services.leases.give_back(resource, name, _holder(call), call.identity.actor, call.if_match))
+    return _answer_holder(call, call.services.leases.give_back(resource, name, _holder(call), call.identity.actor, call.if_match))
 
 
 @api.route(
@@ -212,6 +212,13 @@ def _holder(call: Call) -> str:
     if call.trace_id is None:
         raise TraceIdRequired("only the holder of a lease may do this: send its trace id in the header X-B3-TraceId")
     return call.trace_id
+
+
+def _answer_holder(call: Call, changed: Changed) -> Response:
+    """What came of a lease: its row only to who may read the tag, since it goes back to a state that its holder did not set."""
+    if changed.tag is None or _readable(call, (changed.tag,)):
+        return answer_change(changed)
+    return locks.stamp(answer(dms.rows([])), changed)
 
 
 def _readable(call: Call, tags: tuple[Tag, ...]) -> list[Tag]:
