@@ -74,13 +74,15 @@ class Batches:
     def _make(self, changes: Sequence[Change], wave: list[int], outcomes: list[Outcome | None]) -> None:
         """Makes the changes of a wave.  Once MongoDB does not answer, what is left is not tried."""
         lost: StoreUnavailable | None = None
-        if any(isinstance(outcome, StoreUnavailable) and not isinstance(outcome, Busy) for outcome in outcomes):
-            lost = StoreUnavailable("MongoDB did not answer an earlier change of the batch; this one was not tried")
+        not_tried = StoreUnavailable("MongoDB did not answer an earlier change of the batch; this one was not tried")
+        if any(map(_is_away, outcomes)):
+            lost = not_tried
         elif len(wave) >= SMALLEST_WAVE and not self._database.mock:
             lost = self._in_pieces(changes, wave, outcomes)
         for index in wave:
             if outcomes[index] is None:
                 outcomes[index] = self._alone(changes[index]) if lost is None else lost
+                lost = not_tried if lost is None and _is_away(outcomes[index]) else lost
 
     def _in_pieces(self, changes: Sequence[Change], wave: list[int], outcomes: list[Outcome | None]) -> StoreUnavailable | None:
         """Makes what it can of a wave; the error where MongoDB did not answer for a part of it.
@@ -170,3 +172,8 @@ class Batches:
         waiting = ids.intersection(record["id"] for document in documents for record in document["outbox"])
         moved = self._database.trail.find({"_id": {"$in": list(ids - waiting)}}, {"_id": 1})
         return waiting | {entry["_id"] for entry in moved}
+
+
+def _is_away(outcome: Outcome | None) -> bool:
+    """Whether MongoDB did not answer: what is still to be done would wait for it in vain."""
+    return isinstance(outcome, StoreUnavailable) and not isinstance(outcome, Busy)

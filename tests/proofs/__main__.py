@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
-from tests.proofs import delays, races
+from tests.proofs import delays, races, repeats
 from tests.proofs.crashes import crash_again_and_again
 from tests.proofs.failover import fail_over_again_and_again
 from tests.proofs.ledger import Ledger
@@ -106,6 +106,15 @@ def prove_events(folder: Path) -> None:
         assert p99 < 1
 
 
+def prove_repeats(folder: Path) -> None:
+    """Requests sent again while both secondaries stand still; 64 keyed claims, each sent to two services at the same moment."""
+    with replica_set(folder / "three", members=3, election_ms=10_000) as nodes:
+        repeats.repeat_before_a_majority_has_it(nodes)
+    with _store(folder) as (settings, _), fleet(folder, settings.mongo_uri or "", settings.database) as services:
+        statuses = repeats.claim_twice_at_once([service.port for service in services], keys=64)
+        _tell(f"64 keys, 64 objects; {dict(statuses)} by status")
+
+
 PROOFS: dict[str, Callable[[Path], None]] = {
     "races": prove_races,
     "relays": prove_relays,
@@ -114,6 +123,7 @@ PROOFS: dict[str, Callable[[Path], None]] = {
     "workers": prove_workers,
     "statements": prove_statements,
     "events": prove_events,
+    "repeats": prove_repeats,
 }
 
 
