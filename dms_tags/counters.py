@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, values
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 
 _process = [os.getpid()]
 
@@ -37,6 +37,13 @@ _mongodb: Final = Counter(
     "dms_tags_mongodb_calls", "Exchanges with MongoDB, by outcome: ok, duplicate or failed", ["outcome"], registry=REGISTRY
 )
 
+_clock: Final = Gauge(
+    "dms_tags_clock_offset_seconds",
+    "Seconds between a machine's clock and MongoDB's, at most, in either direction",
+    registry=REGISTRY,
+    multiprocess_mode="livemax",
+)
+
 # prometheus_client looks a label up under a lock each time; what it finds never changes
 _bound: dict[Any, Any] = {}
 
@@ -50,6 +57,11 @@ def observe_request(method: str, route: str, status: int, seconds: float) -> Non
         _bound[method] = _seconds.labels(method)
     counter.inc()
     _bound[method].observe(seconds)
+
+
+def note_clock_offset(seconds: float) -> None:
+    """Notes how far this machine's clock is from MongoDB's."""
+    _clock.set(abs(seconds))
 
 
 def count_mongodb_call(outcome: str) -> None:

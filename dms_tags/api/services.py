@@ -65,7 +65,7 @@ class Services:
 
     def _clock(self) -> Clock:
         """The time at which a statement is evaluated, in the zone whose days its days are."""
-        return Clock(zone=self._zone)
+        return Clock(self.database.clock.recorded(), self._zone)
 
     def prepare(self) -> None:
         """Brings the database up to date, once.  Raises `StoreUnavailable`, and `CannotStart` for a newer database."""
@@ -76,11 +76,9 @@ class Services:
                 self.database.prepare()
                 self._prepared = True
 
-    def ready(self) -> bool:
-        """Whether MongoDB answers, and the database is up to date."""
-        try:
-            self.prepare()
-            self.database.ping()
-        except StoreUnavailable:
-            return False
-        return True
+    def require_ready(self) -> None:
+        """Raises `StoreUnavailable`, saying why, unless MongoDB answers, the database is up to date and the trail moves."""
+        self.prepare()
+        self.database.ping()
+        if self.trail.stands_still():
+            raise StoreUnavailable("the relay stands still: changes are made, and none enters the audit trail", retry_after=5)

@@ -28,7 +28,7 @@ from dms_tags.audit.trail.query import TrailQuery
 from dms_tags.audit.verify.file import verify_file
 from dms_tags.audit.verify.report import HOLDS
 from dms_tags.errors import CannotStart
-from dms_tags.model import Action, Actor, Change, Kind, Resource, Verb, now
+from dms_tags.model import Action, Actor, Change, Kind, Resource, Verb
 from dms_tags.names import spell_time
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document
@@ -59,7 +59,7 @@ class Archiver:
         checkpointer: Checkpointer,
         store: TagStore,
         *,
-        clock: Callable[[], datetime] = now,
+        clock: Callable[[], datetime] | None = None,
         step: Callable[[str], None] = lambda _name: None,
     ) -> None:
         self._database = database
@@ -67,7 +67,7 @@ class Archiver:
         self._trail = checkpointer.log.trail
         self._exporter = Exporter(checkpointer, store)
         self._store = store
-        self._clock = clock
+        self._clock = clock or database.clock.now
         self._step = step
         self._baselines = database.collection("trail_baselines")
 

@@ -29,6 +29,7 @@ from pymongo.read_preferences import ReadPreference
 from dms_tags.counters import count_mongodb_call
 from dms_tags.errors import CannotStart, StoreUnavailable
 from dms_tags.settings import Settings
+from dms_tags.store.clock import DatabaseClock
 from dms_tags.store.documents import Document
 from dms_tags.store.indexes import LOG_INDEXES, TAG_INDEXES, TRAIL_INDEXES
 from dms_tags.store.memory import AtomicCollection
@@ -92,6 +93,7 @@ class Database:
         self.client = client
         self.mock = mock
         self._lock = threading.RLock()
+        self.clock = DatabaseClock(self.now)
         database = client[name]
         self._database: Any = (
             database if mock else database.with_options(write_concern=WRITE_CONCERN, read_preference=ReadPreference.PRIMARY)

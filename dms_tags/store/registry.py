@@ -14,7 +14,6 @@ from typing import Any, Final
 from pymongo.errors import DuplicateKeyError
 
 from dms_tags.errors import StoreUnavailable
-from dms_tags.model import now
 from dms_tags.store.database import Database, store_errors
 
 REMEMBERED: Final = 50_000
@@ -29,6 +28,7 @@ class Registry:
     def __init__(self, database: Database, collection: str, *, lasting: timedelta | None = None) -> None:
         """`lasting` is for how long at least a word stays, None: for good; only those are kept in memory."""
         self._words = database.collection(collection)
+        self._clock = database.clock
         self._settled = database.majority(self._words)
         self._lasting = lasting
         self._known: dict[str, Any] = {}
@@ -51,7 +51,7 @@ class Registry:
             with store_errors():
                 if self._lasting is not None:
                     self._words.create_index("at", expireAfterSeconds=int(self._lasting.total_seconds()))
-                self._words.insert_one({"_id": key, "word": word, "at": now()})
+                self._words.insert_one({"_id": key, "word": word, "at": self._clock.recorded()})
         except DuplicateKeyError:
             return self._await(key)
         return self._remember(key, word)

@@ -19,7 +19,7 @@ from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from dms_tags.errors import Busy, StoreUnavailable, TagsError, TransitionNotAllowed, UnknownState
-from dms_tags.model import Change, Changed, now
+from dms_tags.model import Change, Changed
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document, tag_of
 from dms_tags.tags import refusals
@@ -54,10 +54,10 @@ class _Attempt:
 class Batches:
     """Makes many changes at once."""
 
-    def __init__(self, database: Database, service: TagService, clock: Callable[[], datetime] = now) -> None:
+    def __init__(self, database: Database, service: TagService, clock: Callable[[], datetime] | None = None) -> None:
         self._database = database
         self._service = service
-        self._clock = clock
+        self._clock = clock or database.clock.recorded
 
     def apply(self, changes: Sequence[Change]) -> list[Outcome]:
         """What came of each change: what it made, or why it was refused, in the order of the changes."""

@@ -21,7 +21,7 @@ from typing import Final
 from pymongo.errors import DuplicateKeyError
 
 from dms_tags.errors import Busy, IdempotencyKeyReused
-from dms_tags.model import MAX_TAGS, Actor, Change, Conditions, Idempotency, Kind, Resource, Tag, Verb, now
+from dms_tags.model import MAX_TAGS, Actor, Change, Conditions, Idempotency, Kind, Resource, Tag, Verb
 from dms_tags.query.compiler import Plan, Scope, compile_statement
 from dms_tags.query.filters import Filter
 from dms_tags.query.moments import Clock
@@ -89,13 +89,13 @@ class Claims:
         leases: Leases,
         definitions: Definitions,
         clock: Callable[[], Clock],
-        own: Callable[[], datetime] = now,
+        own: Callable[[], datetime] | None = None,
     ) -> None:
         self._database = database
         self._leases = leases
         self._definitions = definitions
         self._clock = clock
-        self._own = own
+        self._own = own or database.clock.recorded
         self._pools = Pools(Finder(database))
         # mongomock has no such index: there one process is all there is, and equal requests take turns in it
         self._turns = [threading.Lock() for _ in range(64)]

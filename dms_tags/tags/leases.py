@@ -7,14 +7,13 @@ the next change of the tag.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from time import monotonic
 from typing import Final
 
 from dms_tags.errors import NotLeased, RevisionMismatch, StoreUnavailable, TagNotFound, TraceMismatch
-from dms_tags.model import Actor, Changed, Kind, Lease, Resource, Tag, now
+from dms_tags.model import Actor, Changed, Kind, Lease, Resource, Tag
 from dms_tags.names import same_trace
+from dms_tags.store.clock import DatabaseClock
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document, tag_of
 from dms_tags.tags.store import TagStore
@@ -22,29 +21,8 @@ from dms_tags.tags.store import TagStore
 BATCH: Final = 200
 """Leases that one look takes back, at most."""
 
-CLOCK_SECONDS: Final = 10.0
-"""For so long a process believes what it knows of the database's clock."""
-
 TRIES: Final = 20
 """Times that a write under a lease which keeps being extended elsewhere is tried again."""
-
-
-class DatabaseClock:
-    """The database's clock, asked for now and then rather than with every claim."""
-
-    def __init__(self, database: Database, own: Callable[[], datetime] = now) -> None:
-        self._database = database
-        self._own = own
-        self._known: tuple[float, timedelta] | None = None
-
-    def now(self) -> datetime:
-        """The time in UTC, in whole milliseconds, by the database's clock."""
-        known = self._known
-        if known is None or monotonic() - known[0] > CLOCK_SECONDS:
-            # With no lock: where MongoDB does not answer, callers would otherwise wait for it one after the other
-            known = self._known = monotonic(), self._database.now() - self._own()
-        moment = self._own() + known[1]
-        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 class Leases:
@@ -53,7 +31,7 @@ class Leases:
     def __init__(self, database: Database, store: TagStore, clock: DatabaseClock | None = None) -> None:
         self._database = database
         self._store = store
-        self._clock = clock or DatabaseClock(database)
+        self._clock = clock or database.clock
 
     def until(self, seconds: int) -> datetime:
         """When a lease of so many seconds that begins now ends."""

@@ -19,7 +19,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from dms_tags.errors import Busy, StoreUnavailable
-from dms_tags.model import Actor, Change, Changed, Conditions, Kind, Lease, Resource, Tag, Verb, now
+from dms_tags.model import Actor, Change, Changed, Conditions, Kind, Lease, Resource, Tag, Verb
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document, tag_of
 from dms_tags.tags import refusals
@@ -35,9 +35,9 @@ LEASE_ACTOR: Final = Actor("system:lease", "system")
 class TagStore:
     """Tags in MongoDB, of any kind of resource.  Every method raises `StoreUnavailable` where MongoDB does not answer."""
 
-    def __init__(self, database: Database, clock: Callable[[], datetime] = now) -> None:
+    def __init__(self, database: Database, clock: Callable[[], datetime] | None = None) -> None:
         self._database = database
-        self._clock = clock
+        self._clock = clock or database.clock.recorded
         self._reads = SharedReads(self._find_together)
         # Writers of this process that met on a resource take turns, else those whose clock was read first starve
         self._turns = [threading.Lock() for _ in range(64)]

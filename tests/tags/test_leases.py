@@ -11,8 +11,9 @@ import pytest
 from dms_tags.model import now
 from dms_tags.serving.keeper import Keeper, duties
 from dms_tags.settings import Settings
+from dms_tags.store.clock import DatabaseClock
 from dms_tags.store.database import Database
-from dms_tags.tags.leases import DatabaseClock, Leases
+from dms_tags.tags.leases import Leases
 from dms_tags.tags.store import TagStore
 from tests.support.app import Service
 from tests.support.workflow import QUEUED, claim, eventually, ids, row_of, rows, run_out, search, tag
@@ -254,7 +255,7 @@ def test_a_lease_is_judged_by_the_database_and_not_by_a_service_whose_clock_is_w
     """A service an hour ahead ends no lease early, and one an hour behind gives none for longer."""
     for hours in (1, -1):
         wrong = TagStore(database, lambda hours=hours: now() + timedelta(hours=hours))  # type: ignore[misc]
-        clock = DatabaseClock(database, lambda hours=hours: now() + timedelta(hours=hours))  # type: ignore[misc]
+        clock = DatabaseClock(database.now, lambda hours=hours: now() + timedelta(hours=hours))  # type: ignore[misc]
 
         until = Leases(database, wrong, clock).until(60)
 

@@ -11,7 +11,6 @@ from flask import Response
 from dms_tags.api import metrics
 from dms_tags.api.endpoint import PUBLIC, Api, Call
 from dms_tags.api.problems import MEDIA_TYPE, PROBLEM_SCHEMA, render_problem
-from dms_tags.errors import StoreUnavailable
 from dms_tags.identity.model import Permission
 
 STATUS: Final[Mapping[str, Any]] = {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
@@ -30,12 +29,17 @@ def live(_: Call) -> Response:
     "/health/ready",
     permission=PUBLIC,
     summary="Whether the service can do its work",
-    responses={200: STATUS, 503: {"description": "MongoDB does not answer", "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}}},
+    responses={
+        200: STATUS,
+        503: {
+            "description": "MongoDB does not answer, or the relay stands still",
+            "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}},
+        },
+    },
 )
 def ready(call: Call) -> Response:
-    """MongoDB answers and the database is prepared."""
-    if not call.services.ready():
-        raise StoreUnavailable("MongoDB does not answer")
+    """MongoDB answers, the database is prepared, and changes enter the audit trail."""
+    call.services.require_ready()
     return _json({"status": "ok"})
 
 

@@ -18,14 +18,14 @@ from time import monotonic, sleep
 from typing import Any, Final
 
 from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import BulkWriteError
 
 from dms_tags.audit.trail import entry
 from dms_tags.audit.trail.entry import Entry
-from dms_tags.audit.trail.trail import BEGINNING, Trail
-from dms_tags.model import now
+from dms_tags.audit.trail.trail import BEGINNING, RELAY, Trail
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document
+from dms_tags.store.turn import Turn
 
 BATCH_RESOURCES: Final = 500
 BATCH_RECORDS: Final = 200
@@ -59,15 +59,15 @@ class Relay:
     """
 
     def __init__(
-        self, database: Database, *, step: Callable[[str], None] = lambda _name: None, clock: Callable[[], datetime] = now
+        self, database: Database, *, step: Callable[[str], None] = lambda _name: None, clock: Callable[[], datetime] | None = None
     ) -> None:
         self._database = database
         self._trail = Trail(database)
         self._tags = database.majority(database.tags)
-        self._leases = database.collection("leases")
         self._step = step
-        self._clock = clock
+        self._clock = clock or database.clock.recorded
         self._holder = secrets.token_hex(8)
+        self._turn = Turn(database, RELAY, self._holder, LEASE)
         self._renew_at = 0.0
         self._heads: dict[str, tuple[int, datetime]] = {}
         self._in_doubt = True
@@ -92,23 +92,18 @@ class Relay:
     def release(self) -> None:
         """Gives the lease back, so that another relay need not wait for its end."""
         with store_errors():
-            self._leases.delete_one({"_id": "relay", "holder": self._holder})
+            self._turn.give_back()
         self._renew_at = 0.0
 
     def _holds_lease(self) -> bool:
         if monotonic() < self._renew_at:
             return True
         self._step("lease")
-        moment = self._clock()
-        free = {"_id": "relay", "$or": [{"holder": self._holder}, {"until": {"$lte": moment}}]}
-        try:
-            before = self._leases.find_one_and_update(
-                free, {"$set": {"holder": self._holder, "until": moment + LEASE}}, upsert=True
-            )
-        except DuplicateKeyError:
+        before = self._turn.take()
+        if before is None:
             self._renew_at = 0.0
             return False
-        if before is None or before["holder"] != self._holder:
+        if before != self._holder:
             self._in_doubt = True
         self._renew_at = monotonic() + RENEW_SECONDS
         return True

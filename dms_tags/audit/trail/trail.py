@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, Final
 
@@ -19,12 +19,21 @@ from dms_tags.audit.trail.entry import Entry
 from dms_tags.errors import Gone, StoreUnavailable
 from dms_tags.model import Resource
 from dms_tags.store.database import Database, store_errors
+from dms_tags.store.turn import Turn
 
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """Before every change: a condition on dates that keeps resources with an empty outbox out of an index scan."""
 
 PATIENCE: Final = 10.0
 """Seconds for which a read waits for the relay."""
+
+RELAY: Final = "relay"
+"""The duty of moving changes into the trail, as its turns are kept."""
+
+IDLE_SECONDS: Final = 5.0
+"""A relay that is at work renews its turn several times a second."""
+
+LOOK_MS: Final = 900
 
 
 class Trail:
@@ -131,10 +140,20 @@ class Trail:
                 )
                 for tenant in tenants
             ]
-            moment = datetime.now(UTC)
+            moment = self._database.clock.now()
             oldest = min((first["outbox"][0]["at"] for first in firsts if first and first["outbox"]), default=moment)
             heads = {tenant: self.head(tenant) for tenant in tenants}
         return Standing(count, max(0.0, (moment - oldest).total_seconds()), heads)
+
+    def stands_still(self) -> bool:
+        """Whether changes wait for longer than a reader does, and no relay is at work to move them."""
+        waiting = {
+            "tenant": {"$gt": ""},
+            "outbox.0.at": {"$gt": BEGINNING, "$lt": self._database.clock.now() - timedelta(seconds=PATIENCE)},
+        }
+        with store_errors():
+            oldest = self._database.tags.find_one(waiting, {"_id": 1}, hint="outbox", max_time_ms=LOOK_MS)
+            return oldest is not None and Turn(self._database, RELAY, "", timedelta()).idle(IDLE_SECONDS)
 
     def _pending(self, tenant: str, resource: Resource | None) -> dict[str, set[str]]:
         where: dict[str, Any] = (

@@ -1,0 +1,86 @@
+"""The time that services share: MongoDB's.  Machines whose own clocks differ agree on it (DESIGN.md, "Data")."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Final
+
+from dms_tags import counters
+from dms_tags.errors import StoreUnavailable
+from dms_tags.model import now
+
+BELIEVED_SECONDS: Final = 10.0
+"""For so long a process believes what it knows of MongoDB's clock."""
+
+TOLERANCE: Final = timedelta(seconds=1)
+"""A machine's clock that is off by more is not used for what is recorded."""
+
+log = logging.getLogger(__name__)
+
+
+class DatabaseClock:
+    """MongoDB's clock, asked for now and then rather than with every call.
+
+    `ask` tells the time by MongoDB's clock, `own` by this machine's.
+    """
+
+    def __init__(self, ask: Callable[[], datetime], own: Callable[[], datetime] = now) -> None:
+        self._ask = ask
+        self._own = own
+        self._known: tuple[float, timedelta] | None = None
+        self._asking = threading.Lock()
+        self._off = False
+
+    def now(self) -> datetime:
+        """The time in UTC, in whole milliseconds, by MongoDB's clock.  Raises `StoreUnavailable` where it was never told."""
+        return _whole(self._own() + self._offset())
+
+    def recorded(self) -> datetime:
+        """The time that is recorded with a change: this machine's own, which is cheap and steady, unless it is off.
+
+        Raises `StoreUnavailable` where MongoDB's clock was never told.
+        """
+        offset = self._offset()
+        return _whole(self._own() + (offset if abs(offset) > TOLERANCE else timedelta()))
+
+    def _offset(self) -> timedelta:
+        known = self._known
+        if known is None:
+            return self._measure()
+        if monotonic() - known[0] > BELIEVED_SECONDS and self._asking.acquire(blocking=False):
+            # One asks; the others, and this one where MongoDB does not answer, go on with what is known
+            try:
+                return self._measure()
+            except StoreUnavailable:
+                self._known = monotonic(), known[1]
+            finally:
+                self._asking.release()
+        return known[1]
+
+    def _measure(self) -> timedelta:
+        before = self._own()
+        told = self._ask()
+        after = self._own()
+        offset = told - (before + (after - before) / 2)
+        self._known = monotonic(), offset
+        counters.note_clock_offset(offset.total_seconds())
+        off = abs(offset) > TOLERANCE
+        if off != self._off:
+            self._off = off
+            if off:
+                log.error(
+                    "this machine's clock is %.1f s %s MongoDB's: changes are recorded with MongoDB's time; set the clock",
+                    abs(offset.total_seconds()),
+                    "behind" if offset > timedelta() else "ahead of",
+                )
+            else:
+                log.warning("this machine's clock agrees with MongoDB's again")
+        return offset
+
+
+def _whole(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
