@@ -12,6 +12,7 @@ OBJECT_ID_PATTERN: Final = r"[A-Za-z0-9._~-]{1,128}"
 TAG_NAME_PATTERN: Final = r"[a-z](?:[a-z][a-z0-9]*)?(?::[a-z][a-z0-9]*)*"
 """The language of the DMS's own `[a-z](:?[a-z][a-z0-9]*)*`, in a spelling that cannot backtrack without end."""
 STATE_PATTERN: Final = r"-?[0-9]{1,10}"
+MAX_TRACE_ID: Final = 32
 TRACE_ID_PATTERN: Final = r"[0-9a-f]{1,32}"
 
 MAX_NAME: Final = 128
@@ -59,6 +60,12 @@ def trace_id(text: str) -> str:
 def same_trace(one: str, other: str) -> bool:
     """Whether two trace ids are equal but for zero padding on the left (tracing libraries pad 16 characters to 32)."""
     return one.lstrip("0") == other.lstrip("0")
+
+
+def trace_spellings(trace_id: str) -> list[str]:
+    """Every spelling of a trace id: how it may have been padded with zeros on its left."""
+    bare = trace_id.lstrip("0")
+    return [bare.zfill(length) for length in range(max(1, len(bare)), MAX_TRACE_ID + 1)]
 
 
 def time(text: str) -> datetime:

@@ -5,38 +5,52 @@ each resource stood at the cut, in `trail_baselines`.  Every step can be cut off
 
     1. the file is written and verified     2. baselines are written, beside the old ones     3. the order is recorded
     4. the cut is moved: from now on the older entries count as gone     5. they are removed
+
+An order has a number, higher than that of any before it.  The cut moves only under the highest, and a baseline counts only
+if its order moved the cut: an order that is late, however late, changes nothing.
 """
 
 from __future__ import annotations
 
-import os
+import secrets
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
-from pymongo import ReplaceOne
-from pymongo.errors import DuplicateKeyError
+from pymongo import ReplaceOne, ReturnDocument
 
 from dms_tags.audit.export.exporter import Export, Exporter
+from dms_tags.audit.export.files import written_whole
 from dms_tags.audit.log.signer import Checkpointer
 from dms_tags.audit.log.tiles import WIDTH
 from dms_tags.audit.trail.entry import Entry, removes
 from dms_tags.audit.trail.filters import Filters
 from dms_tags.audit.trail.query import TrailQuery
+from dms_tags.audit.trail.trail import BEGINNING
 from dms_tags.audit.verify.file import verify_file
 from dms_tags.audit.verify.report import HOLDS
-from dms_tags.errors import CannotStart
+from dms_tags.errors import CannotStart, Gone
 from dms_tags.model import Action, Actor, Change, Kind, Resource, Verb
 from dms_tags.names import spell_time
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document
+from dms_tags.store.turn import Turn
 from dms_tags.tags.store import TagStore
 
 YOUNGEST: Final = timedelta(hours=1)
 BATCH: Final = 4 * WIDTH
 """Entries that are read, and removed, at once."""
+
+
+TURN: Final = timedelta(seconds=60)
+"""An order that gave no sign of life for so long counts as dead."""
+
+LATE: Final = "a later order to archive has begun meanwhile; this one changed nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +59,17 @@ class Archived:
 
     first: int
     last: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """An order at work: its number, the cut that it began at, and the orders before it that moved the cut."""
+
+    tenant: str
+    number: int
+    cut: int
+    before: tuple[int, ...]
+    turn: Turn
 
 
 class Archiver:
@@ -70,6 +95,7 @@ class Archiver:
         self._clock = clock or database.clock.now
         self._step = step
         self._baselines = database.collection("trail_baselines")
+        self._heads = database.collection("trail_heads")
 
     def archive(
         self,
@@ -84,17 +110,54 @@ class Archiver:
         Raises `CannotStart` where the file is there already or cannot be written, or where no checkpoint covers the cut; then nothing
         was removed.
         """
+        order = self._begin(tenant)
+        try:
+            return self._carry_out(order, before, out, actor, progress)
+        except Gone as error:
+            raise CannotStart(LATE) from error
+        finally:
+            with store_errors():
+                order.turn.give_back()
+
+    def _begin(self, tenant: str) -> _Order:
+        """Takes the turn, and a number higher than that of any order before: none of those can move the cut any more.
+
+        Raises `CannotStart` while another order is at work.
+        """
+        turn = Turn(self._database, f"archive/{tenant}", secrets.token_hex(8), TURN)
+        with store_errors():
+            if turn.take() is None:
+                raise CannotStart(
+                    f"another order to archive the trail of {tenant} is at work, or died less than {TURN.seconds} s ago; "
+                    "nothing was changed"
+                )
+            begun = self._heads.find_one_and_update(
+                {"_id": tenant},
+                {"$inc": {"sequence": 1}, "$setOnInsert": {"cut": 0, "recordedAt": BEGINNING}},
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
+            )
+        if begun is None:
+            raise TypeError("an upsert that gives back the new document gives one back")
+        return _Order(tenant, begun["sequence"], begun["cut"], tuple(begun.get("orders", ())), turn)
+
+    def _carry_out(
+        self, order: _Order, before: datetime, out: Path, actor: Actor, progress: Callable[[int, int], None]
+    ) -> Archived:
+        tenant, cut = order.tenant, order.cut
         self._trail.wait_for(tenant)
-        cut = self._trail.cut(tenant)
         self._remove(tenant, cut)  # what an order that was cut off left
         last = self.cut_for(tenant, before)
         if last <= cut:
             return Archived(cut + 1, cut)
-        self._write_file(tenant, cut, last, out, progress)
+        self._step("file")
+        checkpoint = self._write_file(order, last, out, progress)
         self._step("baselines")
-        self._write_baselines(tenant, cut, last)
+        self._still(order)
+        self._write_baselines(order, last)
         self._step("record")
-        state = {"first": cut + 1, "last": last, "before": spell_time(before)}
+        self._still(order)
+        state = {"first": cut + 1, "last": last, "before": spell_time(before), **checkpoint}
         record = Change(
             Resource(tenant, Kind.TRAIL, tenant),
             "archive",
@@ -106,10 +169,18 @@ class Archiver:
         )
         self._store.change(record)
         self._step("cut")
-        self._move_cut(tenant, cut, last)
+        self._move_cut(order, last)
         self._step("remove")
         self._remove(tenant, last)
         return Archived(cut + 1, last)
+
+    def _still(self, order: _Order) -> None:
+        """Keeps the turn.  Raises `CannotStart` where a later order has begun meanwhile."""
+        with store_errors():
+            order.turn.take()
+            stands = self._heads.find_one({"_id": order.tenant, "sequence": order.number, "cut": order.cut}, {"_id": 1})
+        if stands is None:
+            raise CannotStart(LATE)
 
     def cut_for(self, tenant: str, before: datetime) -> int:
         """The last position that an order to archive what is older than `before` takes: the end of a tile."""
@@ -117,54 +188,72 @@ class Archiver:
         cut, head = self._trail.cut(tenant), self._trail.head(tenant)
         return TrailQuery(self._trail).last_before(tenant, until, cut, head) // WIDTH * WIDTH
 
-    def _write_file(self, tenant: str, cut: int, last: int, out: Path, progress: Callable[[int, int], None]) -> None:
+    def _write_file(self, order: _Order, last: int, out: Path, progress: Callable[[int, int], None]) -> Mapping[str, Any]:
+        """Writes and verifies the file; what the trail will say of it: its sum, and the tree that its entries end."""
+        tenant, cut = order.tenant, order.cut
         checkpoint = self._checkpointer.cover(tenant, last)
         identity = self._checkpointer.identities.current()
         if checkpoint is None or identity is None:
             raise CannotStart("no checkpoint covers what is to be archived, and none can be signed here: nothing was removed")
+        if out.exists():
+            raise CannotStart(f"{out} cannot be written: it is there already; nothing was removed")
         export = Export(tenant, Filters(after=cut, before=last + 1), self._trail.head(tenant), last, checkpoint, proofs=False)
-        try:
-            with out.open("xb") as stream:
-                for part in self._exporter.ndjson(export):
-                    stream.write(part)
-                stream.flush()
-                os.fsync(stream.fileno())
-        except OSError as error:
-            raise CannotStart(f"{out} cannot be written: {error.strerror}; nothing was removed") from error
+        digest = sha256()
+        kept = monotonic()
+        with written_whole(out) as stream:
+            for part in self._exporter.ndjson(export):
+                digest.update(part)
+                stream.write(part)
+                if monotonic() - kept > TURN.seconds / 4:
+                    self._still(order)
+                    kept = monotonic()
+        self._still(order)
         report = verify_file(out, identity.verifiers(tenant), None, progress)
         if report.status != HOLDS or report.entries != last - cut:
-            raise CannotStart(f"{out} does not verify ({report.worst or report.unknown}); nothing was removed")
+            out.unlink()
+            raise CannotStart(f"what was written does not verify ({report.worst or report.unknown}); nothing was removed")
+        root = self._checkpointer.log.tree(tenant).root(last)
+        return {"sha256": digest.hexdigest(), "root": b64encode(root).decode()}
 
-    def _write_baselines(self, tenant: str, cut: int, last: int) -> None:
+    def _write_baselines(self, order: _Order, last: int) -> None:
+        tenant, cut = order.tenant, order.cut
         with store_errors():
-            self._baselines.delete_many({"tenant": tenant, "cut": {"$gt": cut}})  # of an order that was cut off
+            # Of orders that were cut off: they bear a lower number, and can no longer move the cut to where these are
+            self._baselines.delete_many({"tenant": tenant, "order": {"$lt": order.number, "$nin": list(order.before)}})
         for begin in range(cut, last, BATCH):
             entries = self._trail.run(tenant, begin, min(begin + BATCH, last))
-            standing = self._standing(tenant, {entry["resource"] for entry in entries}, last)
+            if len(entries) < min(begin + BATCH, last) - begin:
+                raise CannotStart(LATE)
+            standing = self._standing(order, {entry["resource"] for entry in entries}, last)
             for entry in entries:
-                _apply(standing, entry, last)
+                _apply(standing, entry, order, last)
             with store_errors():
                 self._baselines.bulk_write(
                     [ReplaceOne({"_id": base["_id"]}, base, upsert=True) for base in standing.values()], ordered=False
                 )
 
-    def _standing(self, tenant: str, resources: set[str], last: int) -> dict[str, Document]:
+    def _standing(self, order: _Order, resources: set[str], last: int) -> dict[str, Document]:
         """The newest baselines of the resources, made ready to become those at the cut `last`."""
+        where = {
+            "tenant": order.tenant,
+            "resource": {"$in": sorted(resources)},
+            "$or": [{"order": {"$in": [None, *order.before]}, "cut": {"$lte": order.cut}}, {"order": order.number}],
+        }
         with store_errors():
-            found = self._baselines.find({"tenant": tenant, "resource": {"$in": sorted(resources)}}, sort=[("cut", 1)])
-            return {base["resource"]: base | {"_id": _key(tenant, base["resource"], last), "cut": last} for base in found}
+            bases = self._baselines.find(where, sort=[("cut", 1)])
+            return {base["resource"]: base | _of(order, base["resource"], last) for base in bases}
 
-    def _move_cut(self, tenant: str, cut: int, last: int) -> None:
-        entry = self._trail.run(tenant, last - 1, last)[0]
-        members = {"$set": {"cut": last, "recordedAt": entry["recordedAt"]}}
-        heads = self._database.collection("trail_heads")
-        try:
+    def _move_cut(self, order: _Order, last: int) -> None:
+        entry = next(iter(self._trail.run(order.tenant, last - 1, last)), None)
+        moved = 0
+        if entry is not None:
             with store_errors():
-                moved = heads.update_one({"_id": tenant, "cut": cut} if cut else {"_id": tenant}, members, upsert=not cut)
-        except DuplicateKeyError as error:
-            raise CannotStart("another order to archive was faster; nothing was removed by this one") from error
-        if cut and not moved.matched_count:
-            raise CannotStart("another order to archive was faster; nothing was removed by this one")
+                moved = self._heads.update_one(
+                    {"_id": order.tenant, "sequence": order.number, "cut": order.cut},
+                    {"$set": {"cut": last, "recordedAt": entry["recordedAt"]}, "$push": {"orders": order.number}},
+                ).matched_count
+        if not moved:
+            raise CannotStart(LATE)
 
     def _remove(self, tenant: str, cut: int) -> None:
         """Removes what lies before the cut, and the baselines that newer ones have taken the place of."""
@@ -179,27 +268,21 @@ class Archiver:
                 if not batch:
                     return
                 resources = sorted({entry["resource"] for entry in batch})
-                for base in list(
-                    self._baselines.find({"tenant": tenant, "resource": {"$in": resources}, "cut": cut}, {"resource": 1})
-                ):
+                newest = {"tenant": tenant, "resource": {"$in": resources}, "cut": cut, **self._trail.of_valid_orders(tenant)}
+                for base in list(self._baselines.find(newest, {"resource": 1})):
                     self._baselines.delete_many({"tenant": tenant, "resource": base["resource"], "cut": {"$lt": cut}})
                 self._database.trail.delete_many({"tenant": tenant, "position": {"$lte": batch[-1]["position"]}})
 
 
-def _key(tenant: str, resource: str, cut: int) -> str:
-    return f"{tenant}/{resource}@{cut}"
+def _of(order: _Order, resource: str, cut: int) -> Document:
+    """What tells a baseline from others: of which resource, at which cut, by which order."""
+    return {"_id": f"{order.tenant}/{resource}@{cut}/{order.number}", "cut": cut, "order": order.number}
 
 
-def _apply(standing: dict[str, Document], entry: Entry, cut: int) -> None:
+def _apply(standing: dict[str, Document], entry: Entry, order: _Order, cut: int) -> None:
     """Takes one entry into the baseline of its resource."""
     resource = entry["resource"]
-    fresh: Mapping[str, Any] = {
-        "_id": _key(entry["tenant"], resource, cut),
-        "tenant": entry["tenant"],
-        "resource": resource,
-        "cut": cut,
-        "tags": [],
-    }
+    fresh: Mapping[str, Any] = {**_of(order, resource, cut), "tenant": entry["tenant"], "resource": resource, "tags": []}
     base = standing.setdefault(resource, dict(fresh))
     base |= {"revision": entry["revision"], "at": entry["creationDate"]}
     before = next((tag for tag in base["tags"] if tag["name"] == entry["name"]), None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final, assert_never
 
 from dms_tags.model import Kind, Resource
+from dms_tags.names import trace_spellings
 from dms_tags.query.moments import Clock, Span
 from dms_tags.query.statement import (
     Absent,
@@ -24,7 +25,6 @@ from dms_tags.query.statement import (
     Or,
     Present,
     Test,
-    Value,
 )
 
 Filter = dict[str, Any]
@@ -76,7 +76,7 @@ def row_filter(test: Test, clock: Clock) -> Filter:
         case Between(Member.CREATION_DATE, low, high):
             return {"creationDate": {"$gte": clock.span(low).start, "$lt": clock.span(high).end}}
         case Compare(Member.TRACE_ID, _, value):
-            return {"traceid": {"$in": _spellings(value)}}
+            return {"traceid": {"$in": trace_spellings(str(value))}}
         case And(parts):
             return {"$and": [row_filter(part, clock) for part in parts]}
         case Or(parts):
@@ -105,9 +105,3 @@ def _against(operator: Operator, span: Span) -> Filter:
             return {"$gte": span.start}
         case _:
             assert_never(operator)
-
-
-def _spellings(trace_id: Value) -> list[str]:
-    """All paddings of a trace id: zeros on its left do not count (API.md section 1)."""
-    digits = str(trace_id).lstrip("0")
-    return [digits.rjust(length, "0") for length in range(max(len(digits), 1), 33)]

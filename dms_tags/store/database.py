@@ -6,6 +6,7 @@ The only other modules that speak MongoDB are the stores that are built on this 
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final
@@ -19,6 +20,7 @@ from pymongo.errors import (
     DuplicateKeyError,
     ExecutionTimeout,
     InvalidURI,
+    OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
     WriteConcernError,
@@ -31,7 +33,7 @@ from dms_tags.errors import CannotStart, StoreUnavailable
 from dms_tags.settings import Settings
 from dms_tags.store.clock import DatabaseClock
 from dms_tags.store.documents import Document
-from dms_tags.store.indexes import LOG_INDEXES, TAG_INDEXES, TRAIL_INDEXES
+from dms_tags.store.indexes import LOG_INDEXES, OUTLIVED, TAG_INDEXES, TRAIL_INDEXES
 from dms_tags.store.memory import AtomicCollection
 
 Documents = Collection[Document]
@@ -169,6 +171,8 @@ class Database:
                 raise CannotStart(
                     f"the database has schema version {found['version']}, this service knows up to {SCHEMA_VERSION}: start a newer one"
                 )
+            for collection, name in OUTLIVED:
+                _drop_index(self.collection(collection), name)
             for name, keys, options in TAG_INDEXES:
                 self.tags.create_index(keys, name=name, **options)
             for name, keys, options in TRAIL_INDEXES:
@@ -192,3 +196,9 @@ class Database:
         # mongomock knows no $$NOW: its clock is this process's own
         holds = until > datetime.now(UTC) if operator == "$gt" else until <= datetime.now(UTC)
         return {} if holds else {"_id": {"$in": []}}
+
+
+def _drop_index(collection: Documents, name: str) -> None:
+    if name in collection.index_information():
+        with suppress(OperationFailure):  # another service was faster
+            collection.drop_index(name)

@@ -53,11 +53,15 @@ TRAIL_INDEXES: Final[tuple[tuple[str, list[tuple[str, int]], dict[str, Any]], ..
     ("within", [("tenant", 1), ("within", 1), ("position", 1)], {"partialFilterExpression": {"within": {"$gt": ""}}}),
 )
 
+OUTLIVED: Final = (("trail_baselines", "resource"),)
+"""Indexes of earlier versions that would be in the way, by collection."""
+
 LOG_INDEXES: Final[tuple[tuple[str, str, list[tuple[str, int]], dict[str, Any]], ...]] = (
     ("log_tiles", "tile", [("tenant", 1), ("level", 1), ("number", 1)], _UNIQUE),
     # one line of checkpoints: two signers cannot both be next; and never two roots for one size
     ("log_checkpoints", "line", [("log", 1), ("number", 1)], _UNIQUE),
     ("log_checkpoints", "size", [("log", 1), ("size", 1)], _UNIQUE),
-    ("trail_baselines", "resource", [("tenant", 1), ("resource", 1), ("cut", 1)], _UNIQUE),
+    # not unique: orders to archive that were cut off leave some at the same cut, which count for nothing
+    ("trail_baselines", "baseline", [("tenant", 1), ("resource", 1), ("cut", 1)], {}),
 )
 """Those of the other collections of this package, by collection."""

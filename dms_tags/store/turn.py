@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pymongo.errors import DuplicateKeyError
 
@@ -26,21 +26,12 @@ class Turn:
 
     def take(self) -> str | None:
         """Takes the turn or keeps it: who had it before, this holder or another ("" where nobody had); None: another has it."""
-        milliseconds = int(self._length.total_seconds() * 1000)
-        free: dict[str, Any]
-        update: Any
         if self._database.mock:
-            moment = self._database.now()
-            free = {"until": {"$lte": moment}}
-            update = {"$set": {"holder": self._holder, "until": moment + self._length}}
-        else:
-            # A turn that seems to last for longer than any does was taken by a service that went by its own clock
-            free = {
-                "$expr": {
-                    "$or": [{"$lte": ["$until", "$$NOW"]}, {"$gt": ["$until", {"$add": ["$$NOW", 2 * milliseconds]}]}],
-                }
-            }
-            update = [{"$set": {"holder": self._holder, "until": {"$add": ["$$NOW", milliseconds]}}}]
+            return self._holder  # one process, of one service, is all there is
+        milliseconds = int(self._length.total_seconds() * 1000)
+        # A turn that seems to last for longer than any does was taken by a service that went by its own clock
+        free = {"$expr": {"$or": [{"$lte": ["$until", "$$NOW"]}, {"$gt": ["$until", {"$add": ["$$NOW", 2 * milliseconds]}]}]}}
+        update = [{"$set": {"holder": self._holder, "until": {"$add": ["$$NOW", milliseconds]}}}]
         before = self._turns.find_one_and_update({"_id": self._duty, "$or": [{"holder": self._holder}, free]}, update)
         if before is not None:
             return str(before["holder"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +69,10 @@ def test_archive(service: Service, tmp_path: Path) -> None:
     report = verify_database(service.database, "default", [identity.verifier("default")], note, lambda _done, _total: None)
     assert (0, 513, COUNT + 2) == (report.status, report.first, report.last), report
     assert ["TRAIL_ARCHIVED"] * 2 == [entry["actionName"] for entry in service.entries()[-2:]]
-    assert {"first": 257, "last": 512, "before": "2026-01-01T00:10:00.000Z"} == service.entries()[-1]["state"]
+    recorded = service.entries()[-1]["state"]
+    assert (257, 512, "2026-01-01T00:10:00.000Z") == tuple(recorded[member] for member in ("first", "last", "before"))
+    assert sha256((tmp_path / "two").read_bytes()).hexdigest() == recorded["sha256"]
+    assert checkpointer.log.tree("default").root(512) == b64decode(recorded["root"])
 
 
 @pytest.mark.parametrize(
@@ -112,6 +117,38 @@ def archived(mongo_uri: str, mongo_client: Client, tmp_path_factory: pytest.Temp
         archiver(service).archive("default", at(600), folder / "out", ACTOR)
         yield service
     mongo_client.drop_database("test_archived")
+
+
+def test_what_is_missing_is_said(archived: Service) -> None:
+    """An unbounded question is answered from what is held, and says that archived entries could have matched."""
+    asked = archived.client.get(f"{AUDIT}?name=ocr").json or {}
+    bounded = archived.client.get(f"{AUDIT}?name=ocr&after=512").json or {}
+    untouched = archived.client.get(f"{AUDIT}?resource=trail/default").json or {}
+
+    assert (513, False) == (asked["first"], asked["complete"])
+    assert (513, True) == (bounded["first"], bounded["complete"])
+    assert untouched["complete"]
+
+
+def test_history_of_an_archived_object(archived: Service) -> None:
+    """History tells what is held, that older entries were archived, and 410 for a page of those alone."""
+    history = archived.client.get("/api/dms/objects/1/history?size=1000").json or {}
+    beyond = archived.client.get("/api/dms/objects/1/history?size=100&page=1")
+
+    assert (False, False) == (history["hasMoreItems"], history["complete"])
+    assert all(entry["properties"]["position"]["value"] > 512 for entry in history["objects"])
+    assert (410, 513) == (beyond.status_code, (beyond.json or {})["first"])
+
+
+@pytest.mark.parametrize("cursor", ["9223372036854775808.1", "1_0.1", " 3 .1", "-5.1", "3.-5", "3", "3.1.2"])
+def test_a_cursor_that_is_none(archived: Service, cursor: str) -> None:
+    """A cursor with a position that is none is a 400, with the right digest too."""
+    made = (archived.client.get(f"{AUDIT}?limit=1").json or {})["next"]
+    digest = urlsafe_b64decode(made + "=" * (-len(made) % 4)).decode().rpartition(".")[2]
+    forged = urlsafe_b64encode(f"{cursor}.{digest}".encode()).decode().rstrip("=")
+
+    assert 400 == archived.client.get(AUDIT, query_string={"limit": 1, "cursor": forged}).status_code
+    assert 200 == archived.client.get(AUDIT, query_string={"limit": 1, "cursor": made}).status_code
 
 
 def test_never_the_last_hour(service: Service, tmp_path: Path) -> None:

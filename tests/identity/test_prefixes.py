@@ -122,3 +122,58 @@ def test_events(client: FlaskClient) -> None:
 
     assert '"name": "ocr"' in told or '"name":"ocr"' in told
     assert HIDDEN not in told
+
+
+@pytest.fixture
+def writer(client: FlaskClient, token_store: TokenStore) -> FlaskClient:
+    """The client with a token that may write every tag and read `ocr…` alone."""
+    permissions = frozenset({Permission.READ, Permission.WRITE})
+    secret = token_store.create("default", "writer", Grant(permissions, ("ocr",), None), ADMIN)
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {secret}"
+    return client
+
+
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ("overwrite=true&expectedState=3", {}),
+        ("overwrite=true&traceIdMustMatch=true", {"X-B3-TraceId": "abc"}),
+        ("overwrite=true", {"If-Match": '"x"'}),
+    ],
+)
+def test_a_lost_lock_tells_no_state_to_who_may_not_read_it(writer: FlaskClient, query: str, headers: dict[str, str]) -> None:
+    """A 412 has the tag's state, in `current` and in its text, only for who may read the tag; in a batch too."""
+    hidden = writer.post(f"{OBJECT}/tags/{HIDDEN}/state/1?{query}", headers=headers)
+    shown = writer.post(f"{OBJECT}/tags/ocr/state/1?{query}", headers=headers)
+
+    assert (412, 412) == (hidden.status_code, shown.status_code)
+    assert "7" not in (hidden.json or {})["detail"]
+    assert "current" not in (hidden.json or {})
+    assert 7 == (shown.json or {})["current"]["state"]
+
+
+def test_a_lost_lock_in_a_batch_tells_no_more(writer: FlaskClient) -> None:
+    """A batch tells of each change what it would tell of it alone."""
+    changes = [{"objectId": "o1", "name": name, "state": 1, "action": "update", "expectedState": 3} for name in ("ocr", HIDDEN)]
+
+    shown, hidden = (
+        result["problem"] for result in (writer.post("/api/dms/objects/tags", json={"changes": changes}).json or {})["results"]
+    )
+
+    assert ("current" in shown, "current" in hidden) == (True, False)
+    assert "7" not in hidden["detail"]
+
+
+def test_pages_of_history_are_full(client: FlaskClient) -> None:
+    """Pages hold as many entries of readable tags as were asked for, however many others lie between; none is empty with more to come."""
+    for state in range(5):
+        assert 200 == client.post(f"{OBJECT}/tags/ocr/state/{state}?overwrite=true").status_code
+    seen = []
+    for page in range(10):
+        answer = client.get(f"{OBJECT}/history?size=2&page={page}").json or {}
+        seen += [entry["properties"]["subaction"]["value"] for entry in answer["objects"]]
+        if not answer["hasMoreItems"]:
+            break
+        assert 2 == len(answer["objects"])
+
+    assert [4, 3, 2, 1, 0, 7] == seen

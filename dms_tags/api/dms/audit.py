@@ -19,7 +19,8 @@ from dms_tags.audit.log.merkle import HASH_SIZE
 from dms_tags.audit.log.store import bundle
 from dms_tags.audit.log.tiles import WIDTH, TileName
 from dms_tags.audit.trail.entry import canonical, flat
-from dms_tags.errors import Gone, NotFound
+from dms_tags.audit.trail.query import gone
+from dms_tags.errors import NotFound
 from dms_tags.identity.model import Permission
 
 api = Api("audit", "/api/dms/audit", render_problem, PROBLEM_SCHEMA, MEDIA_TYPE)
@@ -50,7 +51,15 @@ def query(call: Call) -> Response:
         limit=asked["limit"],
         cursor=asked["cursor"],
     )
-    return _json({"entries": [flat(entry) for entry in page.entries], "next": page.next, "head": page.head})
+    return _json(
+        {
+            "entries": [flat(entry) for entry in page.entries],
+            "next": page.next,
+            "head": page.head,
+            "first": page.first,
+            "complete": page.complete,
+        }
+    )
 
 
 @api.route(
@@ -185,7 +194,7 @@ def _entries(call: Call, begin: int, end: int) -> list[dict[str, Any]]:
     found = trail.run(tenant, begin, end)
     cut = trail.cut(tenant)
     if begin < cut:
-        raise Gone(f"entries before position {cut + 1} were archived", cut + 1)
+        raise gone(cut)
     if len(found) < end - begin:
         raise NotFound(f"the trail has no position {begin + len(found) + 1} yet")
     return [flat(entry) for entry in found]

@@ -31,8 +31,10 @@ PAGE: Final[Mapping[str, Any]] = {
         "entries": {"type": "array", "items": ENTRY},
         "next": {"type": "string", "nullable": True, "description": "cursor of the page that follows"},
         "head": {"type": "integer", "description": "highest position of the trail"},
+        "first": {"type": "integer", "description": "oldest position that is held; what is older was archived"},
+        "complete": {"type": "boolean", "description": "false: entries that were archived could have matched"},
     },
-    "required": ["entries", "next", "head"],
+    "required": ["entries", "next", "head", "first", "complete"],
 }
 PROOF: Final[Mapping[str, Any]] = {
     "type": "object",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from dms_tags.audit.trail.entry import Entry
+from dms_tags.audit.trail.trail import HistoryPage
 from dms_tags.model import Tag
 from dms_tags.names import spell_time
 
@@ -68,7 +69,8 @@ HISTORY: Final = objects(
     ["system:objectId", "action", "detail", "revision", "position"],
 )
 HISTORY["properties"]["hasMoreItems"] = {"type": "boolean"}
-HISTORY["required"].append("hasMoreItems")
+HISTORY["properties"]["complete"] = {"type": "boolean", "description": "false: older entries of the object were archived"}
+HISTORY["required"] += ["hasMoreItems", "complete"]
 
 
 def row(tag: Tag) -> list[Any]:
@@ -85,9 +87,13 @@ def rows(tags: Iterable[Tag], *, etags: bool = False) -> dict[str, Any]:
     return {"objects": [{"properties": properties}]}
 
 
-def history(entries: Iterable[Entry], *, more: bool) -> dict[str, Any]:
+def history(page: HistoryPage) -> dict[str, Any]:
     """A page of history as the DMS answers with it."""
-    return {"objects": [{"properties": history_entry(entry)} for entry in entries], "hasMoreItems": more}
+    return {
+        "objects": [{"properties": history_entry(entry)} for entry in page.entries],
+        "hasMoreItems": page.more,
+        "complete": page.complete,
+    }
 
 
 def history_entry(entry: Entry) -> dict[str, Any]:

@@ -100,10 +100,10 @@ def delete_tag(call: Call, object_id: str, name: str) -> Response:
 def read_history(call: Call, object_id: str) -> Response:
     """One page of an object's history."""
     resource = Resource(call.identity.tenant, Kind.OBJECT, object_id)
-    entries, more = call.services.trail.history(resource, call.arguments["size"], call.arguments["page"])
-    audits = Permission.AUDIT in call.identity.permissions
-    shown = [entry for entry in entries if audits or call.identity.covers(Permission.READ, entry["name"])]
-    return answer(schemas.history(shown, more=more))
+    prefixes = None if Permission.AUDIT in call.identity.permissions else call.identity.read_prefixes
+    return answer(
+        schemas.history(call.services.trail.history(resource, call.arguments["size"], call.arguments["page"], prefixes))
+    )
 
 
 def change_of(call: Call, object_id: str, name: str, verb: Verb, state: int | None = None) -> Change:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -61,6 +62,10 @@ def _shown(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+NO_CURSOR: Final = "cursor is the `next` of the page before, and nothing else"
+_cursor: Final = re.compile(r"([0-9]{1,15})\.([0-9]{1,15})\.([0-9a-f]{8})", re.ASCII).fullmatch
+
+
 def _digest(filters: Filters, *, descending: bool) -> str:
     return sha256(repr((filters.shown(), descending)).encode()).hexdigest()[:8]
 
@@ -76,10 +81,14 @@ def parse_cursor(cursor: str | None, filters: Filters, *, descending: bool) -> d
     if cursor is None:
         return None
     try:
-        position, revision, digest = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").split(".")
-        start = {"position": int(position), "revision": int(revision)}
+        text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except (binascii.Error, ValueError) as error:
-        raise InvalidParameter("cursor is the `next` of the page before, and nothing else") from error
+        raise InvalidParameter(NO_CURSOR) from error
+    parts = _cursor(text)
+    if parts is None:
+        raise InvalidParameter(NO_CURSOR)
+    position, revision, digest = parts.groups()
+    start = {"position": int(position), "revision": int(revision)}
     if digest != _digest(filters, descending=descending):
         raise InvalidParameter("the cursor belongs to another question: give the same filters and order as for the page before")
     return start

@@ -18,6 +18,7 @@ from dms_tags.audit.trail.filters import Filters, parse_cursor, spell_cursor
 from dms_tags.audit.trail.trail import Trail
 from dms_tags.errors import Gone
 from dms_tags.model import Kind, Resource
+from dms_tags.names import trace_spellings
 from dms_tags.store.database import store_errors
 from dms_tags.store.documents import Document
 
@@ -27,11 +28,16 @@ BATCH: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of entries; `next` is the cursor of the page that follows, None where there is none."""
+    """A page of entries; `next` is the cursor of the page that follows, None where there is none.
+
+    `first` is the oldest position that is held; not `complete` where entries that were archived could have matched.
+    """
 
     entries: list[Entry]
     next: str | None
     head: int
+    first: int
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +64,26 @@ class TrailQuery:
         """
         start = parse_cursor(cursor, filters, descending=descending)
         self._trail.wait_for(tenant, _resource(tenant, filters))
-        head = self._trail.head(tenant)
-        low, high = self.bounds(tenant, filters, head)
-        plan = self._plan(tenant, filters, low, high)
-        found = self._read(plan, descending=descending, start=start, limit=limit + 1)
-        if len(found) <= limit:
-            return Page(found, None, head)
-        last = found[limit - 1]
-        return Page(found[:limit], spell_cursor(last, filters, descending=descending), head)
+
+        def read(cut: int) -> Page:
+            if start is not None and start["position"] < (cut + 1 if descending else cut):
+                raise gone(cut)  # what the page before ended with was archived meanwhile
+            head = self._trail.head(tenant)
+            low, high = self.bounds(tenant, filters, head)
+            plan = self._plan(tenant, filters, low, high)
+            entries = self._read(plan, descending=descending, start=start, limit=limit + 1)
+            more = len(entries) > limit
+            following = spell_cursor(entries[limit - 1], filters, descending=descending) if more else None
+            return Page(entries[:limit], following, head, cut + 1, self.complete(tenant, filters, cut))
+
+        return self._trail.while_cut_stands(tenant, read)
+
+    def complete(self, tenant: str, filters: Filters, cut: int) -> bool:
+        """Whether nothing that was archived, up to the cut, could match."""
+        if not cut or filters.after is not None or filters.since is not None:
+            return True  # a range that reaches below the cut is refused
+        resource = _resource(tenant, filters)
+        return resource is not None and self._trail.baseline(resource, cut) is None
 
     def walk(self, tenant: str, filters: Filters, upto: int, after: int = 0) -> Iterator[list[Entry]]:
         """All that matches with positions above `after` and up to `upto`, in order of position, in batches of bounded size."""
@@ -92,7 +110,7 @@ class TrailQuery:
         if filters.until is not None:
             high = min(high, self.last_before(tenant, filters.until, cut, head))
         if cut and self._reaches_back(tenant, filters, cut):
-            raise Gone(f"entries before position {cut + 1} were archived", cut + 1)
+            raise gone(cut)
         return low, high
 
     def _reaches_back(self, tenant: str, filters: Filters, cut: int) -> bool:
@@ -131,7 +149,7 @@ class TrailQuery:
         if filters.state is not None:
             where["state"] = _state(filters.state)
         if filters.trace_id is not None:
-            where["traceId"] = {"$in": _spellings(filters.trace_id)}
+            where["traceId"] = {"$in": trace_spellings(filters.trace_id)}
         if filters.created_by is not None:
             where["createdBy"] = filters.created_by
         given = where.keys() - {"tenant", "position"}
@@ -195,6 +213,11 @@ class TrailQuery:
             )
 
 
+def gone(cut: int) -> Gone:
+    """The error of who asks for what was archived."""
+    return Gone(f"entries before position {cut + 1} were archived", cut + 1)
+
+
 def bisect(low: int, high: int, holds: Callable[[int], bool]) -> int:
     """The last number above `low` and up to `high` for which `holds`, which changes to false once; `low` if for none."""
     while low < high:
@@ -228,9 +251,3 @@ def _state(text: str) -> Any:
     if text.removeprefix("-").isascii() and text.removeprefix("-").isdigit() and len(text) <= 11:
         return {"$in": [int(text), text]}
     return text
-
-
-def _spellings(trace_id: str) -> list[str]:
-    """How a trace id may have been spelt: padding with zeroes on the left does not count."""
-    bare = trace_id.lstrip("0") or "0"
-    return sorted({trace_id, bare, bare.zfill(16), bare.zfill(32)})

@@ -8,11 +8,10 @@ from typing import Any
 
 from dms_tags.audit.trail.entry import Entry, removes
 from dms_tags.audit.trail.query import bisect
-from dms_tags.audit.trail.trail import Trail
+from dms_tags.audit.trail.trail import Trail, Vanished
 from dms_tags.errors import Gone
 from dms_tags.model import Resource, Tag
 from dms_tags.store.database import Database, store_errors
-from dms_tags.store.documents import Document
 
 
 class Past:
@@ -24,7 +23,6 @@ class Past:
 
     def __init__(self, database: Database) -> None:
         self._trail = Trail(database)
-        self._baselines = database.majority(database.collection("trail_baselines"))
 
     def tags_at(self, resource: Resource, at: datetime) -> list[Tag]:
         """The resource's tags at the end of the instant `at`, in the order in which they were added.
@@ -32,44 +30,41 @@ class Past:
         Raises `Gone` where the entries that would tell were archived away.
         """
         self._trail.wait_for(resource.tenant, resource)
-        cut = self._trail.cut(resource.tenant)
+        return self._trail.while_cut_stands(resource.tenant, lambda cut: self._tags_at(resource, at, cut))
+
+    def _tags_at(self, resource: Resource, at: datetime, cut: int) -> list[Tag]:
         of = {"tenant": resource.tenant, "resource": resource.name}
-        base = self._baseline(of, cut)
+        base = self._trail.baseline(resource, cut)
         begins = base["revision"] if base is not None else 0
         last = self._last(of)
         revision = bisect(begins, last, lambda number: self._when(of, number) <= at) if last > begins else begins
         if base is not None and revision == begins and base["at"] > at:
             raise Gone(f"what happened before position {cut + 1} was archived", cut + 1)
         upto = {"$gt": begins, "$lte": revision}
-        found = {entry["name"]: entry for entry in self._newest(of, upto)} if revision > begins else {}
+        newest = {entry["name"]: entry for entry in self._newest(of, upto)} if revision > begins else {}
         kept = {tag["name"]: tag for tag in base["tags"]} if base is not None else {}
         tags = []
-        for name in kept.keys() | found.keys():
-            entry = found.get(name)
+        for name in kept.keys() | newest.keys():
+            entry = newest.get(name)
             if entry is None:
                 tags.append((kept[name]["order"], _tag_kept(kept[name])))
             elif not removes(entry):
                 order, since = self._added(of, entry, kept.get(name), begins)
                 tags.append((order, _tag(entry, since)))
-        return [tag for _, tag in sorted(tags, key=lambda one: one[0])]
-
-    def _baseline(self, of: Mapping[str, Any], cut: int) -> Document | None:
-        """How the resource stood at the cut of an archived trail; None where nothing of it was archived."""
-        if not cut:
-            return None
-        with store_errors():
-            return next(iter(self._baselines.find({**of, "cut": {"$lte": cut}}, sort=[("cut", -1)], limit=1)), None)
+        return [tag for _, tag in sorted(tags, key=lambda added: added[0])]
 
     def _last(self, of: Mapping[str, Any]) -> int:
         with store_errors():
-            found = self._trail.entries.find(dict(of), {"revision": 1}, sort=[("revision", -1)], limit=1, hint="revision")
-            return next((int(entry["revision"]) for entry in found), 0)
+            entries = self._trail.entries.find(dict(of), {"revision": 1}, sort=[("revision", -1)], limit=1, hint="revision")
+            return next((int(entry["revision"]) for entry in entries), 0)
 
     def _when(self, of: Mapping[str, Any], revision: int) -> datetime:
         with store_errors():
-            found = self._trail.entries.find({**of, "revision": revision}, {"creationDate": 1}, limit=1, hint="revision")
-            moment: datetime = next(iter(found))["creationDate"]
-        return moment
+            entries = self._trail.entries.find({**of, "revision": revision}, {"creationDate": 1}, limit=1, hint="revision")
+            for entry in entries:
+                moment: datetime = entry["creationDate"]
+                return moment
+        raise Vanished
 
     def _newest(self, of: Mapping[str, Any], revisions: Mapping[str, int]) -> Iterator[Entry]:
         """The newest entry of each tag within a range of revisions: one look-up a tag, from name to name along the index."""
@@ -94,8 +89,9 @@ class Past:
 
     def _position(self, of: Mapping[str, Any], revision: int) -> int:
         with store_errors():
-            found = self._trail.entries.find({**of, "revision": revision}, {"position": 1}, limit=1, hint="revision")
-            return next(int(entry["position"]) for entry in found)
+            for entry in self._trail.entries.find({**of, "revision": revision}, {"position": 1}, limit=1, hint="revision"):
+                return int(entry["position"])
+        raise Vanished
 
     def _added(self, of: Mapping[str, Any], entry: Entry, kept: Mapping[str, Any] | None, begins: int) -> tuple[int, datetime]:
         """At which revision, and when, the tag that `entry` left was added."""
@@ -110,7 +106,8 @@ class Past:
             added = next(iter(self._trail.entries.find(where, sort=[("position", -1)], limit=1, hint="resource_name")), None)
         if added is not None:
             return added["revision"], added["creationDate"]
-        assert kept is not None  # noqa: S101 - a tag that is there was added, in the trail or before the cut
+        if kept is None:  # a tag that is there was added, in the trail or before the cut
+            raise Vanished
         return kept["order"], kept["since"]
 
 

@@ -6,17 +6,18 @@ acknowledged is in the answer.  The trail is read with majority read concern: no
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pymongo import ASCENDING, DESCENDING
 
 from dms_tags.audit.trail.entry import Entry
-from dms_tags.errors import Gone, StoreUnavailable
+from dms_tags.errors import Busy, Gone, StoreUnavailable
 from dms_tags.model import Resource
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.turn import Turn
@@ -36,6 +37,24 @@ IDLE_SECONDS: Final = 5.0
 LOOK_MS: Final = 900
 
 
+TRIES: Final = 5
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Entries of one resource, newest first; whether older ones follow, and whether none of it was archived away."""
+
+    entries: list[Entry]
+    more: bool
+    complete: bool
+
+
+class Vanished(Exception):
+    """An entry that was there a moment ago is not: the trail was archived meanwhile."""
+
+
 class Trail:
     """The audit trail of all tenants.  Every method raises `StoreUnavailable` where MongoDB does not answer."""
 
@@ -43,6 +62,7 @@ class Trail:
         self._database = database
         self._entries = database.majority(database.trail)
         self._heads = database.majority(database.collection("trail_heads"))
+        self._baselines = database.majority(database.collection("trail_baselines"))
 
     @property
     def entries(self) -> Any:
@@ -67,6 +87,37 @@ class Trail:
             found = self._heads.find_one({"_id": tenant})
         return BEGINNING if found is None else found["recordedAt"]
 
+    def of_valid_orders(self, tenant: str) -> Mapping[str, Any]:
+        """The condition on baselines that were made by an order to archive which moved the cut."""
+        with store_errors():
+            archived = self._heads.find_one({"_id": tenant}, {"orders": 1}) or {}
+        return {"order": {"$in": [None, *archived.get("orders", ())]}}
+
+    def baseline(self, resource: Resource, cut: int) -> Mapping[str, Any] | None:
+        """How a resource stood at the cut of an archived trail; None where nothing of it was archived."""
+        if not cut:
+            return None
+        where = {"tenant": resource.tenant, "resource": resource.name, "cut": {"$lte": cut}}
+        with store_errors():
+            bases = self._baselines.find({**where, **self.of_valid_orders(resource.tenant)}, sort=[("cut", -1)], limit=1)
+            return next(iter(bases), None)
+
+    def while_cut_stands(self, tenant: str, read: Callable[[int], T]) -> T:
+        """What `read` makes of the trail and of its cut, with nothing archived meanwhile: else it is read again.
+
+        Raises `Busy` where that happens again and again.
+        """
+        cut = self.cut(tenant)
+        for _ in range(TRIES):
+            try:
+                answer = read(cut)
+            except Vanished:
+                answer = None
+            before, cut = cut, self.cut(tenant)
+            if cut == before and answer is not None:
+                return answer
+        raise Busy("the trail is being archived; try again")
+
     def newest(self, tenant: str) -> Mapping[str, Any]:
         """Position and `recordedAt` of the newest entry, archived or not: where the relay goes on."""
         with store_errors():
@@ -84,30 +135,43 @@ class Trail:
         with store_errors():
             return list(self._entries.find(where, sort=[("position", ASCENDING)], hint="position", batch_size=end - begin + 1))
 
-    def history(self, resource: Resource, size: int, page: int) -> tuple[list[Entry], bool]:
-        """A page of one resource's entries, newest first, and whether there are more.
+    def history(self, resource: Resource, size: int, page: int, prefixes: Sequence[str] | None = None) -> HistoryPage:
+        """A page of one resource's entries, newest first; of tags whose names begin with one of `prefixes`, where there are any.
 
-        Revisions are dense, so a page is a range of them and any page costs what the first does.
-        Raises `Gone` for a page that was archived away whole.
+        Revisions are dense, so a page is a range of them and any page costs what the first does; among `prefixes` it costs
+        more the further back it is.  Raises `Gone` for a page that was archived away whole.
         """
         self.wait_for(resource.tenant, resource)
+        if prefixes is not None:
+            return self.while_cut_stands(resource.tenant, lambda cut: self._history_of(resource, size, page, prefixes, cut))
+        return self.while_cut_stands(resource.tenant, lambda cut: self._history(resource, size, page, cut))
+
+    def _history_of(self, resource: Resource, size: int, page: int, prefixes: Sequence[str], cut: int) -> HistoryPage:
+        names = re.compile(f"^(?:{'|'.join(map(re.escape, prefixes))})")
+        where = {"tenant": resource.tenant, "resource": resource.name, "position": {"$gt": cut}, "name": names}
+        with store_errors():
+            newest_first = [("revision", DESCENDING)]
+            entries = list(self._entries.find(where, sort=newest_first, skip=page * size, limit=size + 1, hint="revision"))
+        complete = self.baseline(resource, cut) is None
+        if not entries and not complete:
+            raise Gone(f"these entries were archived; the trail now begins at position {cut + 1}", cut + 1)
+        return HistoryPage(entries[:size], more=len(entries) > size, complete=complete)
+
+    def _history(self, resource: Resource, size: int, page: int, cut: int) -> HistoryPage:
+        base = self.baseline(resource, cut)
+        archived = 0 if base is None else int(base["revision"])
         where = {"tenant": resource.tenant, "resource": resource.name}
         with store_errors():
             newest = self._entries.find_one(where, {"revision": 1}, sort=[("revision", DESCENDING)])
-            if newest is None:
-                return [], False
-            last = newest["revision"] - page * size
-            if last < 1:
-                return [], False
-            found = list(
-                self._entries.find(
-                    where | {"revision": {"$gt": last - size, "$lte": last}}, sort=[("revision", DESCENDING)], limit=size
-                )
-            )
-        if not found:
-            first = self.cut(resource.tenant) + 1
-            raise Gone(f"these entries were archived; the trail now begins at position {first}", first)
-        return found, found[-1]["revision"] > 1
+        last = max(archived, 0 if newest is None else newest["revision"]) - page * size
+        if last < 1:
+            return HistoryPage([], more=False, complete=base is None)
+        if last <= archived:
+            raise Gone(f"these entries were archived; the trail now begins at position {cut + 1}", cut + 1)
+        revisions = {"revision": {"$gt": max(last - size, archived), "$lte": last}}
+        with store_errors():
+            entries = list(self._entries.find(where | revisions, sort=[("revision", DESCENDING)], limit=size))
+        return HistoryPage(entries, more=bool(entries) and entries[-1]["revision"] > archived + 1, complete=base is None)
 
     def wait_for(self, tenant: str, resource: Resource | None = None) -> None:
         """Waits until what is pending now, of the tenant or of one resource, is in the trail.
