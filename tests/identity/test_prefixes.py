@@ -164,10 +164,12 @@ def test_a_lost_lock_in_a_batch_tells_no_more(writer: FlaskClient) -> None:
     assert "7" not in hidden["detail"]
 
 
-def test_pages_of_history_are_full(client: FlaskClient) -> None:
+def test_pages_of_history_are_full(client: FlaskClient, memory: Database) -> None:
     """Pages hold as many entries of readable tags as were asked for, however many others lie between; none is empty with more to come."""
     for state in range(5):
         assert 200 == client.post(f"{OBJECT}/tags/ocr/state/{state}?overwrite=true").status_code
+    while Relay(memory).run_once():
+        """Until everything is in the trail."""
     seen = []
     for page in range(10):
         answer = client.get(f"{OBJECT}/history?size=2&page={page}").json or {}
