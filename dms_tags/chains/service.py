@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from pymongo import ReturnDocument
@@ -26,9 +26,6 @@ from dms_tags.tags.store import TagStore
 TAG: Final = "tag"
 """The name of the one tag of a chain tag's resource."""
 
-KEYS_LAST: Final = timedelta(hours=24)
-"""An idempotency key of a call that makes a tag stands for that tag's id for so long."""
-
 REMEMBERED: Final = 100_000
 
 
@@ -40,7 +37,7 @@ class ChainService:
         self._store = store
         self._past = Past(database)
         self._counters = database.collection("counters")
-        self._made = Registry(database, "chain_tag_keys", lasting=KEYS_LAST)
+        self._made = Registry(database, "chain_tag_keys")
         self._attributes: dict[tuple[str, str], Mapping[str, Any]] = {}
         self.chains = Chains(database, store)
 

@@ -77,7 +77,6 @@ class TokenStore:
         }
         try:
             with store_errors():
-                self._credentials.create_index("token", unique=True)
                 self._credentials.insert_one(document)
         except DuplicateKeyError as error:
             raise InUse(f"{tenant} has or had a token called {name}; a token's name is never used twice") from error

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from time import monotonic, sleep
 from typing import Any, Final
 
@@ -28,9 +27,6 @@ HOLD_SECONDS: Final = 0.25
 
 WAIT_SECONDS: Final = 0.5
 """From marking a definition until every hold has run out, whichever clocks run a little fast or slow."""
-
-KEYS_LAST: Final = timedelta(hours=24)
-"""An idempotency key of a call that makes something with a new id stands for it for so long."""
 
 SWEEP: Final = 500
 HELD: Final = 10_000
@@ -52,7 +48,7 @@ class Definitions:
         self._store = store
         self._reader = LabelReader(database)
         self._spellings = spellings
-        self._made = Registry(database, "definition_keys", lasting=KEYS_LAST)
+        self._made = Registry(database, "definition_keys")
         self._held: dict[tuple[str, str], float] = {}
 
     def get(self, tenant: str, tag_id: str) -> Definition:

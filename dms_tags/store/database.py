@@ -33,7 +33,7 @@ from dms_tags.errors import CannotStart, StoreUnavailable
 from dms_tags.settings import Settings
 from dms_tags.store.clock import DatabaseClock
 from dms_tags.store.documents import Document
-from dms_tags.store.indexes import LOG_INDEXES, OUTLIVED, TAG_INDEXES, TRAIL_INDEXES
+from dms_tags.store.indexes import OTHER_INDEXES, OUTLIVED, TAG_INDEXES, TRAIL_INDEXES
 from dms_tags.store.memory import AtomicCollection
 
 Documents = Collection[Document]
@@ -177,7 +177,7 @@ class Database:
                 self.tags.create_index(keys, name=name, **options)
             for name, keys, options in TRAIL_INDEXES:
                 self.trail.create_index(keys, name=name, **options)
-            for collection, name, keys, options in LOG_INDEXES:
+            for collection, name, keys, options in OTHER_INDEXES:
                 self.collection(collection).create_index(keys, name=name, **options)
             if found is None:
                 schema.update_one({"_id": "version"}, {"$max": {"version": SCHEMA_VERSION}}, upsert=True)

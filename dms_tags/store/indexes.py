@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Final
 
 _UNIQUE: Final[dict[str, Any]] = {"unique": True}
+
+EXPIRING: Final = {"chain_tag_keys": timedelta(hours=24), "definition_keys": timedelta(hours=24)}
+"""Collections whose documents go by themselves, and how long after the time in `at`: what an idempotency key has made."""
 
 TAG_INDEXES: Final[tuple[tuple[str, list[tuple[str, int]], dict[str, Any]], ...]] = (
     ("queue", [("tenant", 1), ("kind", 1), ("tags.name", 1), ("tags.state", 1), ("tags.creationDate", 1)], {}),
@@ -56,12 +60,14 @@ TRAIL_INDEXES: Final[tuple[tuple[str, list[tuple[str, int]], dict[str, Any]], ..
 OUTLIVED: Final = (("trail_baselines", "resource"),)
 """Indexes of earlier versions that would be in the way, by collection."""
 
-LOG_INDEXES: Final[tuple[tuple[str, str, list[tuple[str, int]], dict[str, Any]], ...]] = (
+OTHER_INDEXES: Final[tuple[tuple[str, str, list[tuple[str, int]], dict[str, Any]], ...]] = (
     ("log_tiles", "tile", [("tenant", 1), ("level", 1), ("number", 1)], _UNIQUE),
     # one line of checkpoints: two signers cannot both be next; and never two roots for one size
     ("log_checkpoints", "line", [("log", 1), ("number", 1)], _UNIQUE),
     ("log_checkpoints", "size", [("log", 1), ("size", 1)], _UNIQUE),
     # not unique: orders to archive that were cut off leave some at the same cut, which count for nothing
     ("trail_baselines", "baseline", [("tenant", 1), ("resource", 1), ("cut", 1)], {}),
+    ("credentials", "token_1", [("token", 1)], _UNIQUE),
+    *((name, "at_1", [("at", 1)], {"expireAfterSeconds": int(lasting.total_seconds())}) for name, lasting in EXPIRING.items()),
 )
-"""Those of the other collections of this package, by collection."""
+"""Those of the other collections, by collection."""

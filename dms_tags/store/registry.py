@@ -7,7 +7,6 @@ many documents, or by one that is not there yet; the unique `_id` of a small doc
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
 from time import monotonic
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from pymongo.errors import DuplicateKeyError
 
 from dms_tags.errors import StoreUnavailable
 from dms_tags.store.database import Database, store_errors
+from dms_tags.store.indexes import EXPIRING
 
 REMEMBERED: Final = 50_000
 """Words that a process keeps in memory; they never change, so they are never stale."""
@@ -25,12 +25,12 @@ PATIENCE: Final = 4.0
 class Registry:
     """A collection of settled words.  Every method raises `StoreUnavailable` where MongoDB does not answer."""
 
-    def __init__(self, database: Database, collection: str, *, lasting: timedelta | None = None) -> None:
-        """`lasting` is for how long at least a word stays, None: for good; only those are kept in memory."""
+    def __init__(self, database: Database, collection: str) -> None:
+        """Words of a collection that is not one of `EXPIRING` stand for good; only those are kept in memory."""
         self._words = database.collection(collection)
         self._clock = database.clock
         self._settled = database.majority(self._words)
-        self._lasting = lasting
+        self._for_good = collection not in EXPIRING
         self._known: dict[str, Any] = {}
 
     def settled(self, key: str) -> Any:
@@ -39,8 +39,8 @@ class Registry:
         if known is not None:
             return known
         with store_errors():
-            found = self._settled.find_one({"_id": key})
-        return None if found is None else self._remember(key, found["word"])
+            document = self._settled.find_one({"_id": key})
+        return None if document is None else self._remember(key, document["word"])
 
     def settle(self, key: str, word: Any) -> Any:
         """The word that stands for `key` from now on: `word`, or the one of whoever came first."""
@@ -49,8 +49,6 @@ class Registry:
             return standing
         try:
             with store_errors():
-                if self._lasting is not None:
-                    self._words.create_index("at", expireAfterSeconds=int(self._lasting.total_seconds()))
                 self._words.insert_one({"_id": key, "word": word, "at": self._clock.recorded()})
         except DuplicateKeyError:
             return self._await(key)
@@ -73,7 +71,7 @@ class Registry:
         raise StoreUnavailable(f"what another writer has just settled for {key!r} is not confirmed yet; nothing was changed")
 
     def _remember(self, key: str, word: Any) -> Any:
-        if self._lasting is None:
+        if self._for_good:
             if len(self._known) >= REMEMBERED:
                 self._known = {}
             self._known[key] = word
