@@ -158,7 +158,12 @@ class Definitions:
             query["_id"] = Resource(tenant, Kind.DEFINITION, name).key
         with store_errors():
             documents = list(self._database.tags.find(query, {"id": 1, "tags": 1}))
-        return {one["id"]: _definition(one["id"], row["state"]) for one in documents for row in one["tags"] if row["name"] == TAG}
+        return {
+            document["id"]: _definition(document["id"], row["state"])
+            for document in documents
+            for row in document["tags"]
+            if row["name"] == TAG
+        }
 
 
 def document(definition: Definition) -> dict[str, Any]:

@@ -11,17 +11,21 @@ from typing import Any, Final
 
 from pymongo.errors import ExecutionTimeout
 
-from dms_tags.errors import InvalidQuery
+from dms_tags.errors import InvalidQuery, StoreUnavailable
 from dms_tags.query.compiler import MAX_RUNS, Plan, Way
 from dms_tags.query.filters import Filter
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document
+from dms_tags.tags.share import RETRY_AFTER, Share
 
 MAX_SECONDS: Final = 5.0
 """Time that a statement may take on the server, in seconds; beyond it is `InvalidQuery`."""
 
 MAX_COUNT: Final = 100_000
 """Matches that are counted; of more it is only said that there are more."""
+
+PLACES: Final = 3
+"""Statements that a process asks MongoDB about at once, at most; those of searches and of claims are counted apart."""
 
 COUNT_SECONDS: Final = 2.0
 """Time for counting: a search that found its page is not refused because counting the rest takes long."""
@@ -30,15 +34,20 @@ _PROJECTION: Final = {"id": 1, "seq": 1, "lastAt": 1, "tags": 1, "attempts": 1}
 
 
 class Finder:
-    """Reads objects by plan.  Every method raises `InvalidQuery` where it takes too long, and `StoreUnavailable`."""
+    """Reads objects by plan, a few at a time.
+
+    Every method raises `InvalidQuery` for a statement that takes too long by itself, and `StoreUnavailable`, also where
+    too many others run.
+    """
 
     def __init__(self, database: Database, seconds: float = MAX_SECONDS) -> None:
         self._database = database
         self._seconds = seconds
+        self.share = Share(PLACES, "statements")
 
     def find(self, plan: Plan, limit: int, skip: int = 0) -> list[Document]:
         """The documents of up to `limit` objects, in the plan's order, after the first `skip`."""
-        with store_errors(), _in_time():
+        with self._in_time():
             if self._database.mock:
                 return _ordered(plan, self._database.tags.find(plan.filter, _PROJECTION))[skip : skip + limit]
             return self._find(plan, limit, skip, _Deadline(self._seconds))
@@ -46,25 +55,42 @@ class Finder:
     def after(self, plan: Plan, key: str, limit: int) -> list[Document]:
         """Of a plan in order of ids, those whose `_id` comes after `key`."""
         query = {"$and": [plan.filter, {"_id": {"$gt": key}}]}
-        with store_errors(), _in_time():
-            found = self._database.tags.find(
+        with self._in_time():
+            following = self._database.tags.find(
                 query, _PROJECTION, sort=[("_id", 1)], limit=limit, max_time_ms=int(self._seconds * 1000)
             )
-            return list(found)
+            return list(following)
 
     def count(self, plan: Plan) -> tuple[int, bool]:
         """How many objects match, and whether that is all of them: counting ends at `MAX_COUNT`, or when it takes long."""
-        with store_errors():
+        with self.share.place(), store_errors():
             if self._database.mock:
                 return len(list(self._database.tags.find(plan.filter, {"_id": 1}))), True
             hint: dict[str, Any] = {"hint": "queue"} if plan.way in (Way.QUEUE, Way.STATES) else {}
             try:
-                found = self._database.tags.count_documents(
+                counted = self._database.tags.count_documents(
                     plan.filter, limit=MAX_COUNT + 1, maxTimeMS=int(COUNT_SECONDS * 1000), **hint
                 )
             except ExecutionTimeout:
                 return 0, False
-        return min(found, MAX_COUNT), found <= MAX_COUNT
+        return min(counted, MAX_COUNT), counted <= MAX_COUNT
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """A place for one look; what takes too long there is the statement's own fault only where it had no company."""
+        with self.share.place() as place, store_errors():
+            try:
+                yield
+            except ExecutionTimeout as error:
+                if not place.alone:
+                    raise StoreUnavailable(
+                        f"the statement ran for longer than {MAX_SECONDS:g} s beside others; send the request again, or name the "
+                        "state of a tag, so that its queue can be read",
+                        retry_after=RETRY_AFTER,
+                    ) from error
+                raise InvalidQuery(
+                    f"the statement ran for longer than {MAX_SECONDS:g} s: name the state of a tag, so that its queue can be read"
+                ) from error
 
     def _find(self, plan: Plan, limit: int, skip: int, deadline: _Deadline) -> list[Document]:
         if plan.way is Way.SORTED:
@@ -111,12 +137,12 @@ class Finder:
             return list(plan.states) if len(plan.states) <= MAX_RUNS else None
         states: list[int] = []
         while len(states) <= MAX_RUNS:
-            found = self._database.tags.find_one(
+            document = self._database.tags.find_one(
                 plan.next_state(states[-1] if states else None), {"tags": 1}, hint="queue", max_time_ms=deadline.left()
             )
-            if found is None:
+            if document is None:
                 return states
-            states.append(next(row["state"] for row in found["tags"] if row["name"] == plan.order.name))
+            states.append(next(row["state"] for row in document["tags"] if row["name"] == plan.order.name))
         return None
 
     def _sorted(self, plan: Plan, limit: int, skip: int, deadline: _Deadline) -> list[Document]:
@@ -145,16 +171,6 @@ class _Deadline:
         return max(1, int((self._end - monotonic()) * 1000))
 
 
-@contextmanager
-def _in_time() -> Iterator[None]:
-    try:
-        yield
-    except ExecutionTimeout as error:
-        raise InvalidQuery(
-            f"the statement ran for longer than {MAX_SECONDS:g} s: name the state of a tag, so that its queue can be read"
-        ) from error
-
-
 def _rank(plan: Plan, document: Document) -> Any:
     """What the plan orders by, of an object that has it."""
     if plan.order.name is None:
@@ -167,6 +183,6 @@ def _ordered(plan: Plan, documents: Iterable[Document]) -> list[Document]:
     """The documents in the order that the server's indexes give, for the store that has none."""
     by_id = sorted(documents, key=lambda document: str(document["_id"]))
     name = plan.order.name
-    having = [one for one in by_id if name is None or any(row["name"] == name for row in one["tags"])]
-    lacking = [one for one in by_id if name is not None and all(row["name"] != name for row in one["tags"])]
+    having = [document for document in by_id if name is None or any(row["name"] == name for row in document["tags"])]
+    lacking = [document for document in by_id if name is not None and all(row["name"] != name for row in document["tags"])]
     return [*sorted(having, key=lambda document: _rank(plan, document), reverse=plan.order.descending), *lacking]

@@ -54,7 +54,7 @@ class Pool:
         self._lock = threading.Lock()
         self._candidates: deque[Document] = deque()
         self._read_at = float("-inf")
-        self._found = 0
+        self._length = 0
         self._taken = 0
         self._resume: str | None = None
         self._failure: tuple[float, TagsError] | None = None
@@ -69,7 +69,7 @@ class Pool:
             if monotonic() - self._read_at > FRESH_SECONDS or (lost >= LOSSES and self._read_at < since):
                 self._candidates.clear()
             while not self._candidates:
-                if self._read_at >= since and self._found == 0:
+                if self._read_at >= since and self._length == 0:
                     return None
                 if self._failure is not None and self._failure[0] >= since:
                     # Waited for the look that failed: to try again in turn, one after the other, would take for ever
@@ -83,26 +83,27 @@ class Pool:
         self._taken = 0
         began = monotonic()
         try:
-            found = self._look(plan, size)
+            front = self._look(plan, size)
         except TagsError as error:
             self._failure = monotonic(), error
             raise
-        self._failure, self._read_at, self._found = None, began, len(found)
-        kept = [document for document in found if random.random() < SHARE]  # noqa: S311 - spread, not secrecy
-        if len(found) < size:
+        self._failure, self._read_at, self._length = None, began, len(front)
+        kept = [document for document in front if random.random() < SHARE]  # noqa: S311 - spread, not secrecy
+        if len(front) < size:
             # The whole queue: what another process may want as well comes after what it likely does not
             chosen = {document["_id"] for document in kept}
-            kept += random.sample([one for one in found if one["_id"] not in chosen], len(found) - len(kept))
-        self._candidates.extend(kept or found[:1])
+            others = [document for document in front if document["_id"] not in chosen]
+            kept += random.sample(others, len(others))
+        self._candidates.extend(kept or front[:1])
 
     def _look(self, plan: Plan, size: int) -> list[Document]:
         if plan.way is not Way.IDS or plan.strict:
             return self._finder.find(plan, size)
         # Without a queue there is no oldest one: going round by id, each gets its turn
-        found = self._finder.after(plan, self._resume, size) if self._resume is not None else []
-        found = found or self._finder.find(plan, size)
-        self._resume = found[-1]["_id"] if found else None
-        return found
+        front = self._finder.after(plan, self._resume, size) if self._resume is not None else []
+        front = front or self._finder.find(plan, size)
+        self._resume = front[-1]["_id"] if front else None
+        return front
 
 
 class Pools:

@@ -21,14 +21,14 @@ Query = Callable[[str | None, list[str]], Mapping[str, Document]]
 class _Round:
     """The readers of one round trip, the first of whom makes it."""
 
-    __slots__ = ("done", "error", "found", "keys", "readers", "turn")
+    __slots__ = ("documents", "done", "error", "keys", "readers", "turn")
 
     def __init__(self) -> None:
         self.readers = 0
         self.keys: set[str] = set()
         self.turn = Event()
         self.done = Event()
-        self.found: Mapping[str, Document] = {}
+        self.documents: Mapping[str, Document] = {}
         self.error: StoreUnavailable | None = StoreUnavailable("the read was cut short")
 
 
@@ -63,7 +63,7 @@ class SharedReads:
             own.done.wait()
         if own.error is not None:
             raise own.error
-        return own.found.get(key)
+        return own.documents.get(key)
 
     def gathering(self, name: str | None) -> int:
         """How many readers wait for those that are under way."""
@@ -78,7 +78,7 @@ class SharedReads:
                 if self._gathering.get(name) is own:
                     del self._gathering[name]
             try:
-                own.found = self._query(name, list(own.keys))
+                own.documents = self._query(name, list(own.keys))
                 own.error = None
             except StoreUnavailable as error:
                 own.error = error

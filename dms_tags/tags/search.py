@@ -33,7 +33,7 @@ class Search:
     """Searches of one process."""
 
     def __init__(self, database: Database, leases: Leases, clock: Callable[[], Clock]) -> None:
-        self._finder = Finder(database)
+        self.finder = Finder(database)
         self._leases = leases
         self._clock = clock
 
@@ -44,10 +44,10 @@ class Search:
         """
         self._leases.take_back(tenant)
         plan = compile_statement(statement, Scope(tenant), self._clock())
-        documents = self._finder.find(plan, limit + 1, skip)
+        documents = self.finder.find(plan, limit + 1, skip)
         more = len(documents) > limit
-        found = tuple((document["id"], tuple(map(tag_of, document["tags"]))) for document in documents[:limit])
-        if not more and (found or not skip):
-            return Page(found, more, skip + len(found), bounded=False)
-        total, whole = self._finder.count(plan)
-        return Page(found, more, max(total, skip + len(documents) if documents else 0), bounded=not whole)
+        objects = tuple((document["id"], tuple(map(tag_of, document["tags"]))) for document in documents[:limit])
+        if not more and (objects or not skip):
+            return Page(objects, more, skip + len(objects), bounded=False)
+        total, whole = self.finder.count(plan)
+        return Page(objects, more, max(total, skip + len(documents) if documents else 0), bounded=not whole)
