@@ -10,8 +10,19 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
+from dms_tags.model import Actor, Change, Kind, Resource, Verb, now
+from dms_tags.serving.mongod import Client
+from dms_tags.store.database import Database
+from dms_tags.store.documents import new_document
+from dms_tags.tags.batch import Batches
+from dms_tags.tags.definitions import Definitions
+from dms_tags.tags.service import TagService
+from dms_tags.tags.store import TagStore
+from dms_tags.tags.writes import MAX_OUTBOX
 from tests.support.app import Service
 from tests.support.workflow import claim, post, row_of, rows, run_out, tag
+
+ACTOR = Actor("alice", "token")
 
 
 def batch(service: Service, *changes: Any, **request: Any) -> list[dict[str, Any]]:
@@ -151,6 +162,48 @@ def test_a_leased_tag_is_changed_by_its_holder_and_by_nobody_who_is_late(service
     )
 
     assert [412, 200, 200, 200, 200, 200] == [result["status"] for result in results]
+
+
+@pytest.mark.parametrize("others", [0, 5], ids=["alone", "in a wave"])
+def test_an_object_whose_outbox_is_full_hinders_no_other(service: Service, others: int) -> None:
+    """Its change is a 503 of its own; the changes of other objects, also in later waves, are made."""
+    service.database.tags.insert_one(
+        {
+            **new_document(Resource("default", Kind.OBJECT, "full"), now()),
+            "outbox": [{"id": f"{number}"} for number in range(MAX_OUTBOX)],
+            # so that the relay finds nothing that it could move
+            "tenant": "full",
+        }
+    )
+    changes = [
+        change(object_id, state=state)
+        for state in (1, 2)
+        for object_id in ("full", "free", *(f"object-{number}" for number in range(others)))
+    ]
+
+    results = told(batch(service, *changes))
+
+    wave = [(503, "store-unavailable"), *([(200, "1")] * (1 + others))]
+    assert [*wave, wave[0], *([(200, "2")] * (1 + others))] == results
+    service.database.tags.delete_one({"id": "full"})
+
+
+def test_once_mongodb_does_not_answer_nothing_more_of_a_batch_is_tried(database: Database, mongo_client: Client) -> None:
+    """One change is told that it may have been made, the others that they were not tried: no waiting in turn."""
+    store = TagStore(database)
+    objects = [Resource("default", Kind.OBJECT, f"object-{number}") for number in range(3)]
+    for resource in objects:
+        store.change(Change(resource, "ocr", Verb.ADD, ACTOR, 1))
+    batches = Batches(database, TagService(store, Definitions(database, store)))
+    fault = {"failCommands": ["update"], "writeConcernError": {"code": 64, "errmsg": "lost"}, "appName": "dms-tags"}
+    mongo_client.admin.command("configureFailPoint", "failCommand", mode={"times": 1}, data=fault)
+    try:
+        outcomes = batches.apply([Change(resource, "ocr", Verb.SET, ACTOR, 2) for resource in objects])
+    finally:
+        mongo_client.admin.command("configureFailPoint", "failCommand", mode="off")
+
+    assert [False, True, True] == ["not tried" in str(outcome) for outcome in outcomes]
+    assert [2, 1, 1] == [tag.state for resource in objects for tag in store.read(resource)]
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"changes": {}}, {"changes": [{}] * 1001}])
