@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dms_tags.cli import main, tag
+from dms_tags.cli import main, remote
 from dms_tags.client import DmsTags, Retries
 from tests.client.test_calls import ROW, Recorder, one_row, problem, rows
 from tests.client.test_claim import Queue
@@ -24,7 +24,7 @@ def run(monkeypatch: pytest.MonkeyPatch, service: httpx.MockTransport, *argument
     def connect(tenant: str | None) -> DmsTags:
         return DmsTags("http://t.test", tenant=tenant, transport=service, retries=Retries(deadline=0.2, first=0.01))
 
-    monkeypatch.setattr(tag, "DmsTags", connect)
+    monkeypatch.setattr(remote, "connect", connect)
     return main.main(["tag", *arguments])
 
 
@@ -86,7 +86,7 @@ def test_rm_removes_under_the_lock_given(monkeypatch: pytest.MonkeyPatch, capsys
 
 def test_a_refusal_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """What the service said goes to standard error, and the status is 1."""
-    service = Recorder(problem(404, "tag-not-found"))
+    service = Recorder(problem(403, "forbidden"))
 
     assert run(monkeypatch, httpx.MockTransport(service), "get", "doc", "ocr") == 1
     assert capsys.readouterr().err == "dms-tags: what was wrong\n"
