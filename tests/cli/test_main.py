@@ -52,3 +52,22 @@ def test_a_client_command_imports_no_server() -> None:
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
 
     assert "False False" == done.stdout.splitlines()[-1]
+
+
+def test_help_loads_no_command() -> None:
+    """The list of commands is told without importing any of them."""
+    code = "import sys; from dms_tags.cli import main; main.main(['--help']); print('httpx' in sys.modules, 'pymongo' in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert "False False" == done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("line", [["nosuch"], ["tag", "get"], ["token", "list", "--nosuch"], ["audit", "query", "--limit", "-1"]])
+def test_a_line_that_is_not_understood(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """One line says what is wrong and where help is; the status is 2."""
+    assert 2 == main.main(line)
+
+    said = capsys.readouterr().err
+    assert 1 == said.count("\n")
+    assert "--help` explains" in said
