@@ -138,9 +138,9 @@ def _remove(object_id: str, name: str, trace_id: str | None, trace_must_match: b
 @click.option("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="Objects to pass over first.")
 @client_options
 def _search(statement: str, limit: int, skip: int) -> None:
-    """Find objects: SELECT * FROM object WHERE system:tags[ocr].state = 1.
+    """Find objects by a statement; a line for each of their tags.
 
-    A line for each of their tags.
+    For instance: SELECT * FROM object WHERE system:tags[ocr].state = 1
     """
     rows: list[dict[str, Any]] = []
     count, more = 0, True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -11,7 +12,7 @@ import pytest
 
 from dms_tags.cli import remote
 from dms_tags.cli.main import main
-from tests.client.test_calls import Recorder
+from tests.client.test_calls import Recorder, problem
 
 EMPTY: Final[dict[str, Any]] = {"entries": [], "next": None, "head": 0, "first": 1, "complete": True}
 
@@ -71,3 +72,15 @@ def test_what_was_archived_is_told(service: Recorder, capsys: pytest.CaptureFixt
 
     assert 0 == main(["audit", "query"])
     assert "begins at position 257" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", [["query"], ["export", "--out", "{}"]])
+def test_who_asks_without_a_token_is_told_how(
+    service: Recorder, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: list[str]
+) -> None:
+    """A 401 names the setting for the token."""
+    monkeypatch.delenv("DMS_TAGS_TOKEN", raising=False)
+    service.answers = [problem(401, "unauthenticated")]
+
+    assert 2 == main(["audit", *(part.format(tmp_path / "new") for part in line)])
+    assert "set DMS_TAGS_TOKEN to a token" in capsys.readouterr().err

@@ -78,3 +78,20 @@ def test_a_table_has_its_columns_below_each_other(capsys: pytest.CaptureFixture[
     screen.show([{"name": "漢", "lastUsed": "x" * 200}, {"name": "abcd", "lastUsed": None}], ("name", "lastUsed"))
 
     assert f"NAME  LAST USED\n漢    {'x' * 200}\nabcd\n" == capsys.readouterr().out
+
+
+def test_a_terminal_gets_a_table_and_a_pipe_gets_tabs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `tabs` the heading is for people only; on a terminal a cell that is too wide is broken within its column."""
+    documents = [{"name": "ocr", "createdBy": "ann " * 20}]
+    screen.show(documents, ("name", "createdBy"), tabs=True)
+    assert f"ocr\t{'ann ' * 20}\n" == capsys.readouterr().out
+
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    screen.show(documents, ("name", "createdBy"), tabs=True)
+    heading, *lines = capsys.readouterr().out.splitlines()
+    assert "NAME  CREATED BY" == heading
+    assert len(lines) > 1
+    assert all(len(line) <= 40 for line in lines)
