@@ -150,9 +150,13 @@ class Child:
 
 @contextmanager
 def _passing_on() -> Iterator[Child]:
-    """The signals of `SIGNALS` go to the child, as long as the context lasts; one that came too early ends the command."""
+    """The signals of `SIGNALS` go to the child, as long as the context lasts; one that came too early ends the command.
+
+    What is ignored stays so: nohup wants a worker to outlive its terminal.
+    """
     child = Child()
-    before = {number: signal.signal(number, child.receive) for number in SIGNALS}
+    heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, child.receive) for number in heeded}
     try:
         yield child
     except Interrupted as interrupted:

@@ -20,6 +20,8 @@ from tests.support import commands
 
 CLAIM = ("tag", "claim", "ocr", "2", "--from", "1", "--on-success", "3")
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+HEEDING = "import signal, sys\nfrom dms_tags.cli.main import main\nfor number in (1, 2, 15): signal.signal(number, signal.SIG_DFL)\nsys.exit(main())"
+"""The command with signals as a shell starts it, whoever runs these tests in the background."""
 
 
 def test_claim_prints_what_it_took(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,7 +73,7 @@ def test_a_command_is_not_run_where_there_is_nothing_to_do(monkeypatch: pytest.M
 @contextmanager
 def claiming(url: str, *command: str) -> Iterator[subprocess.Popen[str]]:
     """The command line that claims and runs `command`, as a process without a terminal."""
-    line = [sys.executable, "-m", "dms_tags.cli.main", *CLAIM, *(("--run", *command) if command else ())]
+    line = [sys.executable, "-c", HEEDING, *CLAIM, *(("--run", *command) if command else ())]
     process = subprocess.Popen(
         line,
         env={**os.environ, "DMS_TAGS_URL": url},
@@ -105,6 +107,30 @@ def test_a_signal_goes_to_the_command_and_the_object_back(number: int) -> None:
 
     assert (out, err, process.returncode) == ("told\n", "", 128 + number)
     assert service.calls == ["claim", "release"]
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    """Under nohup the end of the terminal ends neither the command nor its child."""
+    service = Queue("doc")
+    code = "import sys; print('ready', flush=True); sys.stdin.readline()"
+    line = ["/usr/bin/env", "nohup", sys.executable, "-m", "dms_tags.cli.main", *CLAIM, "--run", sys.executable, "-c", code]
+    with commands.served(service) as url:
+        process = subprocess.Popen(
+            line,
+            env={**os.environ, "DMS_TAGS_URL": url},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGHUP)
+        process.communicate("go on\n", timeout=30)
+
+    assert process.returncode == 0
+    assert service.calls == ["claim", "finish"]
 
 
 def test_a_signal_before_the_command_ends_the_claim() -> None:
