@@ -94,7 +94,7 @@ def export(filters: Mapping[str, Any], out: Path, form: str, bom: bool, proofs: 
             manifest = _download(wanted, Path(folder) / "export", bom)
             _pour(Path(folder) / "export", out)
         if form == "csv":
-            screen.say("a table's manifest needs a file beside it: without, the table cannot be verified")
+            screen.say("the manifest of a table needs a file beside it: without one, this table cannot be verified")
     else:
         manifest = _download(wanted, out, bom)
         screen.write(f"{out}: {manifest['count']} entries, positions {manifest['first']} to {manifest['last']}\n")

@@ -54,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BROKEN_PIPE
     except OSError as error:
         screen.abandon()
-        screen.complain(str(error))
+        what = error.strerror or str(error)
+        screen.complain(what if error.filename is None else f"{error.filename}: {what}")
         return FAILED
     return status
 

@@ -133,7 +133,9 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(value: Any, absent: str) -> str:
-    return absent if value is None else visible(str(value))
+    if value is None:
+        return absent
+    return visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def _standard_output() -> TextIO:

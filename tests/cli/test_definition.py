@@ -26,7 +26,7 @@ def test_list(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     service = Recorder(httpx.Response(200, json={"definitions": [OCR]}))
 
     assert commands.run(monkeypatch, service, "definition", "list") == 0
-    assert capsys.readouterr().out == "ocr\t1=queued 2=running\tTrue\n"
+    assert capsys.readouterr().out == "ocr\t1=queued 2=running\ttrue\n"
 
 
 def test_get(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,7 +34,7 @@ def test_get(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     service = Recorder(httpx.Response(200, json=OCR), problem(404, "not-found"))
 
     assert commands.run(monkeypatch, service, "definition", "get", "ocr") == 0
-    assert capsys.readouterr().out == "1\tqueued\t2\tTrue\n2\trunning\tnone\tFalse\n"
+    assert capsys.readouterr().out == "1\tqueued\t2\ttrue\n2\trunning\tnone\tfalse\n"
     assert commands.run(monkeypatch, service, "definition", "get", "nosuch") == 3
 
 

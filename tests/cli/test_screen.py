@@ -80,6 +80,13 @@ def test_a_table_has_its_columns_below_each_other(capsys: pytest.CaptureFixture[
     assert f"NAME  LAST USED\n漢    {'x' * 200}\nabcd\n" == capsys.readouterr().out
 
 
+def test_a_document_in_a_cell_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """States of administration are documents: they are shown as the API spells them."""
+    screen.show([{"state": {"enforce": True}, "within": None}], ("state", "within"), tabs=True)
+
+    assert '{"enforce": true}\t-\n' == capsys.readouterr().out
+
+
 def test_a_terminal_gets_a_table_and_a_pipe_gets_tabs(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
