@@ -66,7 +66,7 @@ class Lazy(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         own = [(name, command.get_short_help_str()) for name, command in self.commands.items()]
         with formatter.section("Commands"):
-            formatter.write_dl([*((name, summary) for name, (_, summary) in self._places.items()), *own])
+            formatter.write_dl([*((name, sentence(summary)) for name, (_, summary) in self._places.items()), *own])
 
 
 class Moment(click.ParamType[datetime]):

@@ -164,6 +164,16 @@ def test_a_refused_connection_names_the_address_and_its_setting(
     assert "DMS_TAGS_URL" in said
 
 
+def test_ctrl_c_ends_a_watch_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is said; the status is 130."""
+
+    def interrupted(_: httpx.Request) -> httpx.Response:
+        raise KeyboardInterrupt
+
+    assert run(monkeypatch, interrupted, "watch") == 130
+    assert capsys.readouterr() == ("", "")
+
+
 def test_what_others_wrote_reaches_no_terminal_raw(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Controls in an event are escaped, in the line as in JSON; JSON gives the very value back."""
     actor = "ann\x1b[2J\x9b\u202e\n"
