@@ -26,6 +26,34 @@ from tests.support.stores import shared
 
 __all__ = ["shared"]
 
+REAL = ("tests.support.mongo", "tests.support.service", "tests.proofs", "dms_tags.serving.mongod", "dms_tags.serving.embedded")
+"""A test module that uses anything of these starts mongods or whole services by itself."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--quick` is what `scripts/test quick` runs."""
+    parser.addoption("--quick", action="store_true", help="leave out every test that needs a mongod or a whole service")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what `--quick` has no time for; it is counted as deselected, never as skipped."""
+    if config.getoption("quick"):
+        left_out = [item for item in items if _needs_more_than_this_process(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _needs_more_than_this_process(item: pytest.Item) -> bool:
+    if not isinstance(item, pytest.Function):
+        return True
+    chosen = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    used = {getattr(value, "__module__", None) or "" for value in vars(item.module).values()}
+    return (
+        "mongo_uri" in item.fixturenames
+        or any(parameter == "mongod" for parameter in chosen if isinstance(parameter, str))
+        or any(module.startswith(REAL) for module in used)
+    )
+
 
 @pytest.fixture(scope="session")
 def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from dms_tags import names
+import click
+
 from dms_tags.audit.archive import Archiver
-from dms_tags.audit.log.keys import DEFAULT_TENANT, EMBEDDED_KEY, Identities, LogIdentity, SigningKey, origin_of
+from dms_tags.audit.log.keys import DEFAULT_TENANT, Identities, LogIdentity, SigningKey, origin_of
+from dms_tags.audit.log.note import Verifier
 from dms_tags.audit.log.signer import Checkpointer, NotSigned
 from dms_tags.audit.trail.relay import Relay
 from dms_tags.audit.verify.database import verify_database
-from dms_tags.audit.verify.report import read_keys
-from dms_tags.cli import output
-from dms_tags.cli.token import operator
-from dms_tags.errors import CannotStart, InvalidParameter, TagsError, Unproven
+from dms_tags.cli import output, screen
+from dms_tags.cli.at_store import at_store, operator
+from dms_tags.cli.shared import MOMENT, tenant_option
+from dms_tags.errors import CannotStart, TagsError, Unproven
 from dms_tags.model import Change, Kind, Resource, Verb
-from dms_tags.serving.embedded import attached
+from dms_tags.names import spell_time
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
 
 
-def keygen(arguments: argparse.Namespace) -> int:
-    """Makes the signing key, and makes its public half known to the database, if that has none yet."""
-    with _store() as (settings, database):
-        file: Path | None = arguments.out or Settings.from_environment().signing_key_file
+@click.command("keygen")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Where (default: DMS_TAGS_SIGNING_KEY_FILE).")
+def keygen(out: Path | None) -> None:
+    """Make the key that signs this database's checkpoints; its public half is told to a database that has none yet."""
+    with at_store() as (settings, database):
+        file = out or Settings.from_environment().signing_key_file
         if file is None:
             raise CannotStart("where is the key to be? Give --out FILE, or set DMS_TAGS_SIGNING_KEY_FILE")
         identities = Identities(database)
@@ -42,31 +42,32 @@ def keygen(arguments: argparse.Namespace) -> int:
             _record(database, [DEFAULT_TENANT], identity, None)
         else:
             identity = LogIdentity(before.origin, key.public)
-            sys.stderr.write(
+            screen.say(
                 f"the logs of this database are signed by another key, as {before.origin}; with this one they begin anew: "
-                "`dms-tags audit checkpoint --new-origin ORIGIN`\n"
+                "`dms-tags audit checkpoint --new-origin ORIGIN`"
             )
-    sys.stderr.write(f"the private key is in {file}, readable by its owner alone; the public key is:\n")
-    sys.stdout.write(f"{identity.verifier(DEFAULT_TENANT)}\n")
-    return 0
+    screen.say(f"the private key is in {file}, readable by its owner alone; the public key is:")
+    screen.write(f"{identity.verifier(DEFAULT_TENANT)}\n")
 
 
-def checkpoint(arguments: argparse.Namespace) -> int:
-    """Signs the trail as it stands; with a new origin, begins a new line of checkpoints before."""
-    with _store() as (settings, database):
+@click.command("checkpoint")
+@tenant_option("Whose trail.")
+@click.option("--new-origin", metavar="ORIGIN", help="Begin a new line of checkpoints first, after a restore or with a new key.")
+def checkpoint(tenant: str, new_origin: str | None) -> None:
+    """Sign the trail as it stands, and print the checkpoint."""
+    with at_store() as (settings, database):
         try:
-            if arguments.new_origin is not None:
-                _start_anew(settings, database, arguments.new_origin)
+            if new_origin is not None:
+                _start_anew(settings, database, new_origin)
                 settings = replace(settings, log_origin=None)
             checkpointer = Checkpointer.of(database, settings)
-            _settle(database, checkpointer, arguments.tenant)
-            document = checkpointer.checkpoint(arguments.tenant)
+            _settle(database, checkpointer, tenant)
+            document = checkpointer.checkpoint(tenant)
         except Unproven as error:
             raise CannotStart(str(error)) from error
     if document is None:
-        raise CannotStart(f"the trail of {arguments.tenant} is empty: there is nothing to sign")
-    sys.stdout.write(document["note"])
-    return 0
+        raise CannotStart(f"the trail of {tenant} is empty: there is nothing to sign")
+    screen.write(document["note"])
 
 
 def _start_anew(settings: Settings, database: Database, origin: str) -> None:
@@ -76,7 +77,7 @@ def _start_anew(settings: Settings, database: Database, origin: str) -> None:
     if before is None:
         raise NotSigned(f"no checkpoint was ever signed here: {origin} is simply the origin now")
     _record(database, checkpointer.log.tenants(), after, before)
-    sys.stderr.write(f"the logs are {after.origin} from now on; set DMS_TAGS_LOG_ORIGIN to it where it is set\n")
+    screen.say(f"the logs are {after.origin} from now on; set DMS_TAGS_LOG_ORIGIN to it where it is set")
 
 
 def _record(database: Database, tenants: list[str], identity: LogIdentity, before: LogIdentity | None) -> None:
@@ -88,38 +89,36 @@ def _record(database: Database, tenants: list[str], identity: LogIdentity, befor
         store.change(Change(Resource(tenant, Kind.TRAIL, tenant), "log", Verb.SET, operator(), state=state, max_tags=None))
 
 
-def archive(arguments: argparse.Namespace) -> int:
-    """Archives what is older than a date."""
-    before = _date(arguments.before)
-    with _store() as (settings, database), output.bar("verifying what was written") as progress:
+@click.command("archive")
+@click.option("--before", type=MOMENT, required=True, help="Entries recorded before: 2026-01-31, or a time with an offset.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="A new file.")
+@tenant_option("Whose trail.")
+def archive(before: datetime, out: Path, tenant: str) -> None:
+    """Write the oldest entries to a file that proves them, then remove them."""
+    with at_store() as (settings, database), output.bar("verifying what was written") as progress:
         checkpointer = Checkpointer.of(database, settings)
-        _settle(database, checkpointer, arguments.tenant)
+        _settle(database, checkpointer, tenant)
         archiver = Archiver(database, checkpointer, TagStore(database))
-        done = archiver.archive(arguments.tenant, before, arguments.out, operator(), progress)
-        _settle(database, checkpointer, arguments.tenant)
+        done = archiver.archive(tenant, before, out, operator(), progress)
+        _settle(database, checkpointer, tenant)
     if done.last < done.first:
-        sys.stdout.write(
-            f"nothing to archive: no whole tile of 256 entries before {arguments.before}, and none of the last hour ever\n"
+        screen.write(
+            f"nothing to archive: no whole tile of 256 entries before {spell_time(before)}, and none of the last hour ever\n"
         )
     else:
-        sys.stdout.write(f"{arguments.out}: positions {done.first} to {done.last}; the trail now begins at {done.last + 1}\n")
-    return 0
+        screen.write(f"{out}: positions {done.first} to {done.last}; the trail now begins at {done.last + 1}\n")
 
 
-def verify(arguments: argparse.Namespace) -> int:
-    """Verifies a trail at the store itself."""
-    if arguments.file is not None:
-        raise CannotStart("a file is verified alone: leave --database out")
+def verify_at_store(tenant: str | None, keys: Sequence[Verifier], kept: str | None) -> int:
+    """Verifies a trail at the store itself; the exit status.  Raises `CannotStart` where it cannot look."""
+    owner = tenant or DEFAULT_TENANT
     try:
-        keys = [] if arguments.key is None else read_keys(arguments.key)
-        kept = None if arguments.checkpoint is None else arguments.checkpoint.read_text(encoding="utf-8")
-        tenant = arguments.tenant or DEFAULT_TENANT
-        with _store() as (settings, database), output.bar("verifying") as progress:
-            _settle(database, Checkpointer(database, settings, None), tenant)
-            report = verify_database(database, tenant, keys, kept, progress)
-    except (OSError, UnicodeDecodeError, Unproven, TagsError) as error:
+        with at_store() as (settings, database), output.bar("verifying") as progress:
+            _settle(database, Checkpointer(database, settings, None), owner)
+            report = verify_database(database, owner, keys, kept, progress)
+    except TagsError as error:
         raise CannotStart(f"cannot look: {error}") from error
-    return output.tell(f"trail of {tenant}", report)
+    return output.tell(f"trail of {owner}", report)
 
 
 def _settle(database: Database, checkpointer: Checkpointer, tenant: str) -> None:
@@ -129,30 +128,3 @@ def _settle(database: Database, checkpointer: Checkpointer, tenant: str) -> None
         pass
     relay.release()
     checkpointer.log.trail.wait_for(tenant)
-
-
-def _date(text: str) -> datetime:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
-    except ValueError:
-        pass
-    try:
-        return names.time(text)
-    except InvalidParameter as error:
-        raise CannotStart(f"--before: {error.detail}") from error
-
-
-@contextmanager
-def _store() -> Iterator[tuple[Settings, Database]]:
-    """The settings and the database of the service, its own key found where the embedded store keeps it."""
-    given = Settings.from_environment()
-    own: dict[str, Any] = {}
-    if given.mongo_uri is None and given.signing_key_file is None and (given.data / EMBEDDED_KEY).exists():
-        own["signing_key_file"] = given.data / EMBEDDED_KEY
-    with attached(given) as settings:
-        database = Database.connect(settings)
-        try:
-            database.prepare()
-            yield replace(settings, **own), database
-        finally:
-            database.close()

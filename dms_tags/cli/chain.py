@@ -2,52 +2,74 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from typing import Final, TypeVar
+
+import click
 
 from dms_tags.chains.chains import Chains
 from dms_tags.chains.model import MAX_ID, Chain
-from dms_tags.cli.token import operator
+from dms_tags.cli import screen
+from dms_tags.cli.at_store import at_store, operator
+from dms_tags.cli.shared import Command, json_option, tenant_option
 from dms_tags.errors import InvalidParameter, NotFound
 from dms_tags.identity import names
-from dms_tags.serving.embedded import attached
-from dms_tags.settings import Settings
-from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
 
-MAX_TEXT = 255
-COLUMNS = ("ID", "NAME", "EMAIL", "PHONE")
+MAX_TEXT: Final = 255
+COLUMNS: Final = ("id", "name", "email", "phone")
+
+F = TypeVar("F", bound=Command)
+
+command = click.Group("chain")
+json_option(command)
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Adds what can be done with chains."""
-    actions = parser.add_subparsers(required=True, metavar="add|change|list")
-
-    add = _action(actions, "add", _add, "make a chain")
-    add.add_argument("--id", required=True, help="a whole number that the chain is known by")
-    add.add_argument("--name", required=True)
-    change = _action(actions, "change", _change, "change a chain's name or contacts; what is not given stays")
-    change.add_argument("--id", required=True)
-    change.add_argument("--name")
-    for action in (add, change):
-        action.add_argument("--email", help="shown with each of its tags")
-        action.add_argument("--phone", help="shown with each of its tags")
-
-    _action(actions, "list", _list, "show all chains of the tenant")
+def _contacts(function: F) -> F:
+    email = click.option("--email", metavar="ADDRESS", help="Shown with each of its tags.")
+    phone = click.option("--phone", metavar="NUMBER", help="Shown with each of its tags.")
+    return email(phone(tenant_option("Whose chain.")(function)))
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Does what was asked for.  Raises `CannotStart` without a store, `TagsError` for what is refused."""
-    status: int = arguments.act(arguments)
-    return status
+@command.command("add")
+@click.option("--id", "number", required=True, metavar="N", help="A whole number that the chain is known by.")
+@click.option("--name", required=True, help="What it is called.")
+@_contacts
+def _add(number: str, name: str, email: str | None, phone: str | None, tenant: str) -> None:
+    """Make a chain."""
+    chain = Chain(chain_id(number), _text(name) or "", _text(email), _text(phone))
+    owner = names.tenant(tenant)
+    with at_store() as (_, database):
+        Chains(database, TagStore(database)).add(owner, chain, operator())
 
 
-def table(rows: list[tuple[str, ...]]) -> None:
-    """Prints rows with their columns below each other."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+@command.command("change")
+@click.option("--id", "number", required=True, metavar="N", help="The chain's number.")
+@click.option("--name", help="What it is called from now on.")
+@_contacts
+def _change(number: str, name: str | None, email: str | None, phone: str | None, tenant: str) -> None:
+    """Change a chain's name or contacts; what is not given stays."""
+    owner, chain_number = names.tenant(tenant), chain_id(number)
+    with at_store() as (_, database):
+        chains = Chains(database, TagStore(database))
+        before = chains.find(owner, chain_number)
+        if before is None:
+            raise NotFound(f"{owner} has no chain {chain_number}")
+        given = (_text(name), _text(email), _text(phone))
+        new_name, new_email, new_phone = (
+            old if new is None else new for new, old in zip(given, (before.name, before.email, before.phone), strict=True)
+        )
+        chains.change(owner, Chain(chain_number, new_name or before.name, new_email, new_phone), operator())
+
+
+@command.command("list")
+@tenant_option("Whose chains.")
+@json_option
+def _list(tenant: str) -> None:
+    """Show all chains of the tenant."""
+    with at_store() as (_, database):
+        chains = Chains(database, TagStore(database)).every(names.tenant(tenant))
+    rows = [{"id": chain.id, "name": chain.name, "email": chain.email, "phone": chain.phone} for chain in chains]
+    screen.show(rows, COLUMNS)
 
 
 def chain_id(text: str) -> int:
@@ -55,57 +77,6 @@ def chain_id(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= MAX_ID:
         raise InvalidParameter(f"a chain's id is a whole number from 1 to {MAX_ID}, not {text!r}")
     return int(text)
-
-
-@contextmanager
-def at_store() -> Iterator[tuple[Database, TagStore]]:
-    """The service's own store, reached as the service reaches it."""
-    with attached(Settings.from_environment()) as settings:
-        database = Database.connect(settings)
-        try:
-            database.prepare()
-            yield database, TagStore(database)
-        finally:
-            database.close()
-
-
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, act: Callable[[argparse.Namespace], int], text: str
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=text, description=text)
-    parser.add_argument("--tenant", default=names.DEFAULT_TENANT, help="whose chains (default: %(default)s)")
-    parser.set_defaults(act=act)
-    return parser
-
-
-def _add(arguments: argparse.Namespace) -> int:
-    chain = Chain(chain_id(arguments.id), _text(arguments.name) or "", _text(arguments.email), _text(arguments.phone))
-    tenant = names.tenant(arguments.tenant)
-    with at_store() as (database, store):
-        Chains(database, store).add(tenant, chain, operator())
-    return 0
-
-
-def _change(arguments: argparse.Namespace) -> int:
-    tenant, number = names.tenant(arguments.tenant), chain_id(arguments.id)
-    with at_store() as (database, store):
-        chains = Chains(database, store)
-        before = chains.find(tenant, number)
-        if before is None:
-            raise NotFound(f"{tenant} has no chain {number}")
-        given = (_text(arguments.name), _text(arguments.email), _text(arguments.phone))
-        name, email, phone = (
-            old if new is None else new for new, old in zip(given, (before.name, before.email, before.phone), strict=True)
-        )
-        chains.change(tenant, Chain(number, name or before.name, email, phone), operator())
-    return 0
-
-
-def _list(arguments: argparse.Namespace) -> int:
-    with at_store() as (database, store):
-        found = Chains(database, store).every(names.tenant(arguments.tenant))
-    table([COLUMNS, *((str(chain.id), chain.name, chain.email or "", chain.phone or "") for chain in found)])
-    return 0
 
 
 def _text(given: str | None) -> str | None:

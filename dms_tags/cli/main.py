@@ -1,64 +1,93 @@
-"""The command `dms-tags`: one subcommand a module, imported only when it is the one that is asked for.
+"""The command `dms-tags`: one module for each of its commands, imported only when it is the one that is asked for.
 
-A module of `COMMANDS` has `configure(parser)`, which adds its arguments to an `argparse` parser, and `run(arguments)`,
-which does the work and returns the exit status.  Both may raise `CannotStart`: its line goes to standard error, and
-the status is 2; a `TagsError` goes there too, and the status is 1.
+Exit status: 0 done; 1 refused; 2 the line was not understood, or somebody could not be reached, or the output not be written;
+3 there is nothing of what was asked for; 130 interrupted; 141 nobody reads the output any more.  Commands that mean more by
+theirs say so in their help.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import sys
 from collections.abc import Sequence
 from typing import Final
 
+import click
+
+from dms_tags.cli import screen
+from dms_tags.cli.shared import FAILED, REFUSED, Ended, Lazy, json_option
 from dms_tags.errors import CannotStart, TagsError
 from dms_tags.version import __version__
 
 COMMANDS: Final = {
     "serve": ("dms_tags.cli.serve", "run the service"),
     "token": ("dms_tags.cli.token", "create, list and revoke API tokens"),
-    "tag": ("dms_tags.cli.tag", "read, set, claim and watch tags, as a client of a running service"),
+    "tag": ("dms_tags.cli.tag", "read, set, find, claim and watch tags, as a client of a running service"),
+    "definition": ("dms_tags.cli.definition", "read and write tag definitions, as a client of a running service"),
     "chain": ("dms_tags.cli.chain", "keep the chains of the chain tags API"),
     "session": ("dms_tags.cli.session", "create, list and revoke sessions of the chain tags API"),
     "audit": ("dms_tags.cli.audit", "ask, export, prove, verify and archive the audit trail"),
     "settings": ("dms_tags.cli.settings", "list every setting, its default and meaning"),
 }
 
-REFUSED: Final = 1
-CANNOT_START: Final = 2
 INTERRUPTED: Final = 130
+BROKEN_PIPE: Final = 141
+
+root = Lazy("dms-tags", COMMANDS)
+root.help = "Tags on DMS objects, locked by trace id, every change in a provable audit trail."
+json_option(root)
+click.version_option(__version__, message="%(version)s")(root)
+
+
+@root.command("version")
+def _version() -> None:
+    """Print the version."""
+    screen.write(f"{__version__}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command that `arguments` (default: the process's own) ask for; the exit status."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(
-        prog="dms-tags", description="Tags on DMS objects, locked by trace id, every change in a provable audit trail."
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for name, (module, summary) in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        if given[:1] == [name]:
-            importlib.import_module(module).configure(command)
-    commands.add_parser("version", help="print the version")
-    chosen = parser.parse_args(given)
-    if chosen.command == "version":
-        sys.stdout.write(f"{__version__}\n")
-        return 0
     try:
-        status: int = importlib.import_module(COMMANDS[chosen.command][0]).run(chosen)
-    except CannotStart as error:
-        sys.stderr.write(f"dms-tags: {error}\n")
-        return CANNOT_START
-    except TagsError as error:
-        sys.stderr.write(f"dms-tags: {error.detail}\n")
-        return REFUSED
-    except KeyboardInterrupt:
-        return INTERRUPTED
+        status = _run(list(sys.argv[1:] if arguments is None else arguments))
+        screen.finish()
+    except BrokenPipeError:
+        screen.abandon()
+        return BROKEN_PIPE
+    except OSError as error:
+        screen.abandon()
+        what = error.strerror or str(error)
+        screen.complain(what if error.filename is None else f"{error.filename}: {what}")
+        return FAILED
     return status
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        with root.make_context("dms-tags", arguments) as context:
+            status = root.invoke(context)
+            return status if isinstance(status, int) else 0
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx is not None else "dms-tags"
+        screen.complain(f"{error.format_message().rstrip('.')}; `{where} --help` explains")
+        return error.exit_code
+    except click.ClickException as error:
+        screen.complain(error.format_message())
+        return error.exit_code
+    except Ended as ended:
+        screen.complain(ended.message)
+        return ended.status
+    except CannotStart as error:
+        screen.complain(str(error))
+        return FAILED
+    except TagsError as error:
+        screen.complain(error.detail)
+        return REFUSED
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

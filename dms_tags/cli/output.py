@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 
 from dms_tags.audit.verify import report as outcome
 from dms_tags.audit.verify.report import Report
+from dms_tags.cli.screen import visible, write
 
 VERDICTS = {outcome.HOLDS: "holds", outcome.FAILS: "DOES NOT HOLD", outcome.NOT_LOOKED: "not proven"}
 
@@ -31,7 +31,10 @@ def bar(what: str) -> Iterator[outcome.Progress]:
 
 def tell(what: str, report: Report) -> int:
     """Prints the outcome of a verification, the first bad position first; its exit status."""
-    out = sys.stdout.write
+
+    def out(line: str) -> None:
+        write(visible(line.removesuffix("\n")) + "\n")
+
     out(f"{what}: {VERDICTS[report.status]}\n")
     worst = report.worst
     if worst is not None:

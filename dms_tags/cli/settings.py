@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
+import click
 
+from dms_tags.cli import screen
+from dms_tags.cli.shared import json_option
 from dms_tags.settings import settings_table
 
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Says how settings are given; it has no arguments."""
-    parser.epilog = "Each is an environment variable; one that holds a secret may name a file instead, as <NAME>_FILE."
+COLUMNS = ("variable", "default", "meaning")
 
 
-def run(arguments: argparse.Namespace) -> int:  # noqa: ARG001 - every command's signature
-    """Prints every setting with its default and its meaning."""
-    table = settings_table()
-    widths = [max(len(row[column]) for row in table) for column in range(2)]
-    for variable, default, meaning in table:
-        sys.stdout.write(f"{variable:{widths[0]}}  {default:{widths[1]}}  {meaning}\n")
-    return 0
+@click.command(
+    "settings", epilog="Each is an environment variable; one that holds a secret may name a file instead, as <NAME>_FILE."
+)
+@json_option
+def command() -> None:
+    """List every setting, its default and meaning."""
+    screen.show([dict(zip(COLUMNS, row, strict=True)) for row in settings_table()], COLUMNS, heading=False)

@@ -1,212 +1,225 @@
-"""`dms-tags tag get|set|rm|claim|watch`: the client at the command line; the service is the one of `DMS_TAGS_URL`.
+"""`dms-tags tag …`: the client at the command line; the service is the one of `DMS_TAGS_URL`.
 
-Exit status: 0 done, 1 refused by the service, 2 not reached or not understood, 3 nothing to claim.
+A terminal gets tables; a pipe gets one line each, its cells separated by tabs; `--json` gives both JSON.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import subprocess
-import sys
-from collections.abc import Callable
-from typing import Any, Final
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final, TypeVar
 
+import click
+
+from dms_tags.cli import remote, screen
+from dms_tags.cli.batch import batch
+from dms_tags.cli.claim import claim
+from dms_tags.cli.rows import ENTRY_COLUMNS, TAG_COLUMNS, entry_row, tag_row
+from dms_tags.cli.shared import MOMENT, NOTHING, Command, Ended, client_options
+from dms_tags.client import calls
+from dms_tags.client.answers import history_page
 from dms_tags.client.blocking import DmsTags
-from dms_tags.client.calls import in_state
-from dms_tags.client.errors import DmsTagsError, Problem
-from dms_tags.client.model import Entry, Tag
-from dms_tags.client.wire import moment, wire_time
+from dms_tags.client.errors import TagNotFound
+from dms_tags.client.model import HistoryEntry, HistoryPage, Tag
+from dms_tags.client.wire import Call, Reply, wire_time
 
-REFUSED: Final = 1
-FAILED: Final = 2
-NOTHING: Final = 3
-PLACE: Final = "{}"
 PATIENCE_SECONDS: Final = 60.0
+PAGE: Final = 1000
+NEGATIVE_NUMBERS: Final = {"ignore_unknown_options": True}
+"""A state may be -1, which is no option."""
+
+FOUND_COLUMNS: Final = ("objectId", *TAG_COLUMNS)
+HISTORY_COLUMNS: Final = (
+    "creationDate",
+    "action",
+    "name",
+    "previousState",
+    "state",
+    "traceId",
+    "createdBy",
+    "revision",
+    "position",
+)
+
+F = TypeVar("F", bound=Command)
+
+command = click.Group(
+    "tag",
+    epilog="Exit status: 0 done, 1 refused by the service, 2 not reached or not understood, 3 nothing there: no such tag, no tags, "
+    "nothing to claim.",
+)
+client_options(command)
+command.add_command(batch)
+command.add_command(claim)
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Adds what can be done with tags."""
-    parser.add_argument("--tenant", help="the tenant, where the service needs to be told")
-    parser.add_argument("--json", action="store_true", help="print JSON, one document a line")
-    actions = parser.add_subparsers(required=True, metavar="get|set|rm|claim|watch")
-
-    get = _action(actions, "get", _get, "read one tag of an object, or all")
-    get.add_argument("object")
-    get.add_argument("name", nargs="?")
-    get.add_argument("--at", type=moment, metavar="TIME", help="all tags as they stood at this time")
-
-    change = _action(
-        actions, "set", _set, "set a tag's state, adding the tag where it is missing; with a condition, only update it"
-    )
-    change.add_argument("object")
-    change.add_argument("name")
-    change.add_argument("state", type=int)
-    change.add_argument("--new", action="store_true", help="only add: refused where the tag is there already")
-    change.add_argument("--expected-state", type=int, metavar="N", help="only where the tag is in this state")
-    _add_locks(change)
-
-    remove = _action(actions, "rm", _remove, "remove a tag")
-    remove.add_argument("object")
-    remove.add_argument("name")
-    _add_locks(remove)
-
-    claim = _action(actions, "claim", _claim, "take the next object of a queue; with a command, hold it while the command runs")
-    claim.add_argument("name")
-    claim.add_argument("state", type=int, help="the state that the claimed tag gets")
-    which = claim.add_mutually_exclusive_group(required=True)
-    which.add_argument("--from", type=int, dest="waiting", metavar="N", help="take one whose tag is in this state")
-    which.add_argument("--query", metavar="STATEMENT", help="take the first that this statement finds")
-    claim.add_argument(
-        "--lease", type=int, default=60, metavar="SECONDS", help="how long it is held unless extended (default: 60)"
-    )
-    claim.add_argument(
-        "--on-success", type=int, metavar="N", help="the state when the command ends with 0; else it is given back"
-    )
-    claim.add_argument(
-        "--run",
-        nargs=argparse.REMAINDER,
-        metavar="COMMAND",
-        help=f"the rest of the line is run; {PLACE} stands for the object's id",
-    )
-
-    watch = _action(actions, "watch", _watch, "print changes as they are recorded")
-    watch.add_argument("--name", help="only tags of this name")
-    watch.add_argument("--state", type=int, help="only changes to this state")
-    watch.add_argument("--object", help="only tags of this object")
-    watch.add_argument("--after", type=int, metavar="POSITION", help="begin after this position (default: now)")
+def _locks(function: F) -> F:
+    owner = click.option("--trace-id", metavar="ID", help="The trace that owns the change.")
+    lock = click.option("--trace-must-match", is_flag=True, help="Only where the tag is owned by --trace-id.")
+    etag = click.option("--if-match", metavar="ETAG", help="Only where the tag has this ETag.")
+    return owner(lock(etag(function)))
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Does what was asked for and returns the exit status."""
-    try:
-        with DmsTags(tenant=arguments.tenant) as client:
-            status: int = arguments.act(client, arguments)
-            return status
-    except Problem as problem:
-        return _complain(problem.detail, REFUSED)
-    except (DmsTagsError, ValueError, OSError) as error:
-        return _complain(str(error), FAILED)
+@command.command("get")
+@click.argument("object_id", metavar="OBJECT")
+@click.argument("name", required=False)
+@click.option("--at", type=MOMENT, metavar="TIME", help="All tags as they stood at this time.")
+@client_options
+def _get(object_id: str, name: str | None, at: datetime | None) -> None:
+    """Read one tag of an object, or all.
+
+    Where there is no such tag, or the object has none, the exit status is 3.
+    """
+    with remote.calling() as client:
+        tags = _tags(client, object_id, name, at)
+    if not tags:
+        called = "no tags" if name is None else f"no tag {name}"
+        then = "" if at is None else f" at {wire_time(at)}"
+        raise Ended(f"{object_id} has {called}{then}", NOTHING)
+    screen.show(map(tag_row, tags), TAG_COLUMNS, tabs=True)
 
 
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser],
+@command.command("set", context_settings=NEGATIVE_NUMBERS)
+@click.argument("object_id", metavar="OBJECT")
+@click.argument("name")
+@click.argument("state", type=int)
+@click.option("--new", is_flag=True, help="Only add: refused where the tag is there already.")
+@click.option("--expected-state", type=int, metavar="N", help="Only where the tag is in this state.")
+@_locks
+@client_options
+def _set(
+    object_id: str,
     name: str,
-    act: Callable[[DmsTags, argparse.Namespace], int],
-    text: str,
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=text, description=text)
-    parser.set_defaults(act=act)
-    return parser
+    state: int,
+    new: bool,
+    expected_state: int | None,
+    trace_id: str | None,
+    trace_must_match: bool,
+    if_match: str | None,
+) -> None:
+    """Set a tag's state, adding the tag where it is missing; with a condition, only update it."""
+    conditional = trace_must_match or if_match is not None or expected_state is not None
+    if conditional and new:
+        raise click.UsageError(
+            "A condition is one on a tag that is there: it does not go with --new.", click.get_current_context()
+        )
+    with remote.calling() as client:
+        if conditional:
+            tag = client.update(
+                object_id,
+                name,
+                state,
+                expected_state=expected_state,
+                trace_id=trace_id,
+                trace_must_match=trace_must_match,
+                if_match=if_match,
+            )
+        elif new:
+            tag = client.add(object_id, name, state, trace_id=trace_id)
+        else:
+            tag = client.set(object_id, name, state, trace_id=trace_id)
+    screen.show([tag_row(tag)], TAG_COLUMNS, tabs=True)
 
 
-def _add_locks(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--trace-id", metavar="ID", help="the trace that owns the change")
-    parser.add_argument("--trace-must-match", action="store_true", help="only where the tag is owned by --trace-id")
-    parser.add_argument("--if-match", metavar="ETAG", help="only where the tag has this ETag")
+@command.command("rm")
+@click.argument("object_id", metavar="OBJECT")
+@click.argument("name")
+@_locks
+@client_options
+def _remove(object_id: str, name: str, trace_id: str | None, trace_must_match: bool, if_match: str | None) -> None:
+    """Remove a tag."""
+    with remote.calling() as client:
+        client.delete(object_id, name, trace_id=trace_id, trace_must_match=trace_must_match, if_match=if_match)
 
 
-def _get(client: DmsTags, arguments: argparse.Namespace) -> int:
-    if arguments.name is None or arguments.at is not None:
-        found = client.tags(arguments.object, at=arguments.at)
-        shown = [tag for tag in found if arguments.name in (None, tag.name)]
-    else:
-        shown = [client.get(arguments.object, arguments.name)]
-    for tag in shown:
-        _print_tag(tag, arguments)
-    return 0
+@command.command("search")
+@click.argument("statement")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="Objects at most.")
+@click.option("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="Objects to pass over first.")
+@client_options
+def _search(statement: str, limit: int, skip: int) -> None:
+    """Find objects by a statement; a line for each of their tags.
+
+    For instance: SELECT * FROM object WHERE system:tags[ocr].state = 1
+    """
+    rows: list[dict[str, Any]] = []
+    count, more = 0, True
+    with remote.calling() as client:
+        while more and count < limit:
+            page = client.search(statement, skip=skip + count, limit=min(limit - count, PAGE))
+            for matching_object in page.objects:
+                tag_rows = [tag_row(tag) for tag in matching_object.tags] or [{}]
+                rows += [{"objectId": matching_object.object_id} | row for row in tag_rows]
+            count, more = count + len(page.objects), page.more and bool(page.objects)
+    screen.show(rows, FOUND_COLUMNS, tabs=True)
+    if more:
+        total = f"at least {page.total}" if page.at_least else page.total
+        screen.say(f"objects {skip + 1} to {skip + count} of {total}; --skip {skip + count} goes on")
 
 
-def _set(client: DmsTags, arguments: argparse.Namespace) -> int:
-    where = arguments.object, arguments.name, arguments.state
-    conditional = arguments.trace_must_match or arguments.if_match is not None or arguments.expected_state is not None
-    if conditional and arguments.new:
-        raise ValueError("a condition is one on a tag that is there: it does not go with --new")
-    if conditional:
-        tag = client.update(*where, expected_state=arguments.expected_state, **_locks(arguments))
-    elif arguments.new:
-        tag = client.add(*where, trace_id=arguments.trace_id)
-    else:
-        tag = client.set(*where, trace_id=arguments.trace_id)
-    _print_tag(tag, arguments)
-    return 0
+@command.command("history")
+@click.argument("object_id", metavar="OBJECT")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="Entries at most.")
+@client_options
+def _history(object_id: str, limit: int) -> None:
+    """Show what happened to an object's tags, newest first.  The exit status is 3 where nothing ever did."""
+    entries: list[HistoryEntry] = []
+    complete = more = True
+    with remote.calling() as client:
+        while more and len(entries) < limit:
+            size = min(limit, PAGE)
+            page, complete = client.send(_history_call(object_id, size, len(entries) // size))
+            entries += page.entries
+            more = page.more
+    if not entries:
+        raise Ended(f"{object_id} has no history", NOTHING)
+    screen.show(map(_history_row, entries[:limit]), HISTORY_COLUMNS, tabs=True)
+    if not complete:
+        screen.say("its older entries were archived: they are in the files that `dms-tags audit archive` wrote")
 
 
-def _remove(client: DmsTags, arguments: argparse.Namespace) -> int:
-    client.delete(arguments.object, arguments.name, **_locks(arguments))
-    return 0
+@command.command("watch")
+@click.option("--name", help="Only tags of this name.")
+@click.option("--state", type=int, metavar="N", help="Only changes to this state.")
+@click.option("--object", "object_id", metavar="ID", help="Only tags of this object.")
+@click.option("--after", type=int, metavar="POSITION", help="Begin after this position of the trail (default: now).")
+@client_options
+def _watch(name: str | None, state: int | None, object_id: str | None, after: int | None) -> None:
+    """Print changes as they are recorded, until Ctrl-C."""
+    with remote.calling() as client:
+        for event in client.events(name=name, state=state, object_id=object_id, after=after, patience=PATIENCE_SECONDS):
+            screen.write_line(entry_row(event.entry), ENTRY_COLUMNS)
 
 
-def _claim(client: DmsTags, arguments: argparse.Namespace) -> int:
-    query = arguments.query or in_state(arguments.name, arguments.waiting)
-    if not arguments.run:
-        taken = client.take(arguments.name, arguments.state, query, lease_seconds=arguments.lease)
-        for claimed in taken:
-            _print_row({"objectId": claimed.object_id, "attempts": claimed.attempts, **_tag_row(claimed.tag)}, arguments)
-        return 0 if taken else NOTHING
-    with client.claim(arguments.name, arguments.state, query, lease_seconds=arguments.lease) as work:
-        if work is None:
-            return NOTHING
-        command = [part.replace(PLACE, work.object_id) for part in arguments.run]
-        status = subprocess.run(command, check=False).returncode  # the caller's own command is what this is for
-        if status == 0 and arguments.on_success is not None:
-            work.finish(arguments.on_success)
-        return status
+def _tags(client: DmsTags, object_id: str, name: str | None, at: datetime | None) -> list[Tag]:
+    """The tags that were asked for, as far as they are there."""
+    if name is None or at is not None:
+        return [tag for tag in client.tags(object_id, at=at) if name in (None, tag.name)]
+    try:
+        return [client.get(object_id, name)]
+    except TagNotFound:
+        return []
 
 
-def _watch(client: DmsTags, arguments: argparse.Namespace) -> int:
-    events = client.events(
-        name=arguments.name,
-        state=arguments.state,
-        object_id=arguments.object,
-        after=arguments.after,
-        patience=PATIENCE_SECONDS,
-    )
-    for event in events:
-        _print_row(_entry_row(event.entry), arguments)
-    return 0
+def _history_call(object_id: str, size: int, page: int) -> Call[tuple[HistoryPage, bool]]:
+    """The client's call, whose reading also tells whether the history is complete (API.md section 2)."""
+
+    def parse(reply: Reply) -> tuple[HistoryPage, bool]:
+        return history_page(reply), bool(reply.document().get("complete", True))
+
+    call: Call[Any] = calls.history(object_id, size=size, page=page)
+    return replace(call, parse=parse)
 
 
-def _locks(arguments: argparse.Namespace) -> dict[str, Any]:
-    return {"trace_id": arguments.trace_id, "trace_must_match": arguments.trace_must_match, "if_match": arguments.if_match}
-
-
-def _print_tag(tag: Tag, arguments: argparse.Namespace) -> None:
-    _print_row(_tag_row(tag), arguments)
-
-
-def _print_row(row: dict[str, Any], arguments: argparse.Namespace) -> None:
-    # flushed, so that a reader at the other end of a pipe is woken by each event
-    print(
-        json.dumps(row) if arguments.json else "\t".join("-" if value is None else str(value) for value in row.values()),
-        flush=True,
-    )
-
-
-def _tag_row(tag: Tag) -> dict[str, Any]:
+def _history_row(entry: HistoryEntry) -> dict[str, Any]:
     return {
-        "name": tag.name,
-        "state": tag.state,
-        "creationDate": wire_time(tag.changed),
-        "traceId": tag.trace_id,
-        "etag": tag.etag,
-    }
-
-
-def _entry_row(entry: Entry) -> dict[str, Any]:
-    return {
-        "position": entry.position,
-        "actionName": entry.action_name,
-        "objectId": entry.object_id,
+        "creationDate": wire_time(entry.changed),
+        "action": entry.detail.partition(":")[0],
         "name": entry.name,
         "previousState": entry.previous_state,
         "state": entry.state,
-        "creationDate": wire_time(entry.changed),
         "traceId": entry.trace_id,
         "createdBy": entry.created_by,
+        "revision": entry.revision,
+        "position": entry.position,
     }
-
-
-def _complain(text: str, status: int) -> int:
-    print(f"dms-tags: {text}", file=sys.stderr)
-    return status

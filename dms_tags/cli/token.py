@@ -2,137 +2,112 @@
 
 from __future__ import annotations
 
-import argparse
-import getpass
-import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any, Final
 
+import click
+
+from dms_tags.cli import screen
+from dms_tags.cli.at_store import at_store, operator
+from dms_tags.cli.shared import json_option, tenant_option
 from dms_tags.identity import names
 from dms_tags.identity.store import Grant, Listed, TokenStore
-from dms_tags.model import Actor, now
+from dms_tags.model import now
 from dms_tags.names import spell_time
-from dms_tags.serving.embedded import attached
-from dms_tags.settings import Settings
-from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
 
-COLUMNS = ("TENANT", "NAME", "ID", "STATUS", "ALLOW", "TAGS", "CREATED", "EXPIRES", "LAST USED")
+COLUMNS: Final = ("tenant", "name", "id", "status", "allow", "tags", "created", "expires", "lastUsed")
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Adds what can be done with tokens."""
-    actions = parser.add_subparsers(required=True, metavar="create|list|revoke")
-
-    create = _action(actions, "create", _create, "make a token; it is printed once, as the last line on standard output")
-    create.add_argument("--name", required=True, help="the actor that the trail will show; never used twice")
-    create.add_argument("--tenant", default=names.DEFAULT_TENANT, help="the tenant that it opens (default: %(default)s)")
-    create.add_argument("--allow", required=True, metavar="read,write,audit,admin", help="what it may do")
-    create.add_argument("--tags", metavar="ocr:,index:", help="limits read and write to tags whose names begin so")
-    create.add_argument("--read-tags", metavar="PREFIXES", help="limits read alone; wins over --tags")
-    create.add_argument("--write-tags", metavar="PREFIXES", help="limits write alone; wins over --tags")
-    create.add_argument("--expires", metavar="90d|12h|DATE", help="when it ends (default: never)")
-
-    every = _action(actions, "list", _list, "show all tokens, the revoked ones too; never their secrets")
-    every.add_argument("--tenant", help="only those of one tenant")
-
-    revoke = _action(actions, "revoke", _revoke, "end a token; it is refused everywhere within 10 seconds")
-    revoke.add_argument("--name", required=True)
-    revoke.add_argument("--tenant", default=names.DEFAULT_TENANT, help="(default: %(default)s)")
+command = click.Group("token")
+json_option(command)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Does what was asked for.  Raises `CannotStart` without a store, `TagsError` for what is refused."""
-    status: int = arguments.act(arguments)
-    return status
-
-
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, act: Callable[[argparse.Namespace], int], text: str
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=text, description=text)
-    parser.set_defaults(act=act)
-    return parser
-
-
-def _create(arguments: argparse.Namespace) -> int:
-    at = now()
-    both = _prefixes(arguments.tags)
+@command.command("create")
+@click.option("--name", required=True, help="The actor that the trail will show; never used twice.")
+@tenant_option("The tenant that it opens.")
+@click.option("--allow", required=True, metavar="read,write,audit,admin", help="What it may do.")
+@click.option("--tags", metavar="ocr:,index:", help="Limits read and write to tags whose names begin so.")
+@click.option("--read-tags", metavar="PREFIXES", help="Limits read alone; wins over --tags.")
+@click.option("--write-tags", metavar="PREFIXES", help="Limits write alone; wins over --tags.")
+@click.option("--expires", metavar="90d|12h|DATE", help="When it ends (default: never).")
+def _create(
+    name: str,
+    tenant: str,
+    allow: str,
+    tags: str | None,
+    read_tags: str | None,
+    write_tags: str | None,
+    expires: str | None,
+) -> None:
+    """Make a token; it is printed once, as the last line on standard output."""
+    both = _prefixes(tags)
     grant = Grant(
-        names.permissions(arguments.allow),
-        both if arguments.read_tags is None else _prefixes(arguments.read_tags),
-        both if arguments.write_tags is None else _prefixes(arguments.write_tags),
-        None if arguments.expires is None else names.expiry(arguments.expires, at),
+        names.permissions(allow),
+        both if read_tags is None else _prefixes(read_tags),
+        both if write_tags is None else _prefixes(write_tags),
+        None if expires is None else names.expiry(expires, now()),
     )
-    name, tenant = names.token_name(arguments.name), names.tenant(arguments.tenant)
+    actor, opened = names.token_name(name), names.tenant(tenant)
     with _token_store() as store:
-        secret = store.create(tenant, name, grant, operator())
+        secret = store.create(opened, actor, grant, operator())
     until = "for good" if grant.expires is None else f"until {spell_time(grant.expires)}"
-    print(f"{name} may {', '.join(sorted(grant.permissions))} in {tenant} {until}; this is shown once:", file=sys.stderr)
-    print(secret)
-    return 0
+    screen.say(f"{actor} may {', '.join(sorted(grant.permissions))} in {opened} {until}; this is shown once:")
+    screen.write(f"{secret}\n")
 
 
-def _list(arguments: argparse.Namespace) -> int:
+@command.command("list")
+@click.option("--tenant", metavar="NAME", help="Only those of one tenant.")
+@json_option
+def _list(tenant: str | None) -> None:
+    """Show all tokens, the revoked ones too; never their secrets."""
     with _token_store() as store:
-        rows = [COLUMNS, *(_row(listed, now()) for listed in store.every(arguments.tenant))]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    return 0
+        tokens = list(store.every(tenant))
+    at = now()
+    screen.show([_row(token, at) for token in tokens], COLUMNS)
 
 
-def _revoke(arguments: argparse.Namespace) -> int:
+@command.command("revoke")
+@click.option("--name", required=True, help="The token's name.")
+@tenant_option("Whose token.")
+def _revoke(name: str, tenant: str) -> None:
+    """End a token; it is refused everywhere within 10 seconds."""
     with _token_store() as store:
-        store.revoke(names.tenant(arguments.tenant), names.token_name(arguments.name), operator())
-    print(f"{arguments.name} is revoked; every service refuses it within 10 seconds", file=sys.stderr)
-    return 0
-
-
-def operator() -> Actor:
-    """Who runs the command, for the trail: the account of the operating system."""
-    try:
-        account = getpass.getuser()
-    except (OSError, KeyError):
-        account = f"uid-{os.getuid()}"
-    return Actor(account, "cli")
+        store.revoke(names.tenant(tenant), names.token_name(name), operator())
+    screen.say(f"{name} is revoked; every service refuses it within 10 seconds")
 
 
 @contextmanager
 def _token_store() -> Iterator[TokenStore]:
-    with attached(Settings.from_environment()) as settings:
-        database = Database.connect(settings)
-        try:
-            database.prepare()
-            yield TokenStore(database, TagStore(database))
-        finally:
-            database.close()
+    with at_store() as (_, database):
+        yield TokenStore(database, TagStore(database))
 
 
 def _prefixes(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else names.prefixes(part.strip() for part in text.split(",") if part.strip())
 
 
-def _row(listed: Listed, at: datetime) -> tuple[str, ...]:
-    grant = listed.grant
+def _row(token: Listed, at: datetime) -> dict[str, Any]:
+    grant = token.grant
     if grant is None:
-        status, allow, tags, expires = "revoked", "", "", ""
+        status, allow, tags, expires = "revoked", None, None, None
     else:
         status = "expired" if grant.expires is not None and grant.expires <= at else "active"
         allow, tags, expires = ",".join(sorted(grant.permissions)), _limits(grant), _or_never(grant.expires)
-    return (
-        listed.tenant,
-        listed.name,
-        listed.id,
+    values = (
+        token.tenant,
+        token.name,
+        token.id,
         status,
         allow,
         tags,
-        spell_time(listed.created),
+        spell_time(token.created),
         expires,
-        _or_never(listed.last_used),
+        _or_never(token.last_used),
     )
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def _or_never(moment: datetime | None) -> str:

@@ -30,6 +30,7 @@ from dms_tags.serving.embedded import Embedded
 from dms_tags.serving.failure import VARIABLE as REPORT
 from dms_tags.serving.listener import address_of, listen
 from dms_tags.serving.tether import tethered
+from dms_tags.serving.welcome import welcome
 from dms_tags.settings import Settings
 
 POLL_SECONDS: Final = 0.1
@@ -91,7 +92,7 @@ class Supervisor:
             cleanup.callback(self._end_children)
             if self._settings.in_memory:
                 sys.stderr.write(f"{MEMORY_WARNING}\n")
-            sys.stdout.write(f"dms-tags listens on http://{address_of(listener)}\n")
+            sys.stdout.write(welcome(self._settings, address_of(listener)))
             sys.stdout.flush()
             while not self._stopping:
                 self._look_after(reports)

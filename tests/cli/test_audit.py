@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -193,3 +194,69 @@ def test_archive(service: Service, tmp_path: Path, capsys: pytest.CaptureFixture
     assert 0 == main(["audit", "verify", str(out), "--key", key_line(service)])
     assert 0 == main(["audit", "verify", "--database"])
     assert 0 == main(["audit", "verify"])
+
+
+def test_query_as_a_table(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--table` shows people what matters most, below headings."""
+    assert 0 == main(["audit", "query", "--limit", "2", "--table"])
+    heading, newest, _ = capsys.readouterr().out.splitlines()
+
+    assert heading.startswith("POSITION  ACTION NAME")
+    assert newest.startswith(f"{service.entries()[-1]['position']} ")
+
+
+def test_export_to_a_pipe(service: Service, tmp_path: Path) -> None:
+    """`--out -` and the path of a pipe give the very file, and nothing else, on standard output."""
+    service.services.checkpointer.checkpoint("default")
+    assert 0 == main(["audit", "export", "--before", str(COUNT + 1), "--out", str(tmp_path / "file")])
+    for out in ("-", "/dev/stdout"):
+        command = [sys.executable, "-m", "dms_tags.cli.main", "audit", "export", "--before", str(COUNT + 1), "--out", out]
+        exported = subprocess.run(command, capture_output=True, check=True)
+
+        # the export of the file is an entry itself, so that only the manifests differ
+        assert (tmp_path / "file").read_bytes().splitlines()[:-1] == exported.stdout.splitlines()[:-1]
+        assert exported.stdout.splitlines()[-1].startswith(b'{"manifest":')
+        assert b"" == exported.stderr
+
+
+def test_export_for_excel(service: Service, tmp_path: Path) -> None:
+    """`--bom` begins CSV with a byte-order mark, and the table verifies as without."""
+    out = tmp_path / "table.csv"
+    service.services.checkpointer.checkpoint("default")
+    assert 2 == main(["audit", "export", "--out", str(out), "--bom"])
+    assert 0 == main(["audit", "export", "--out", str(out), "--format", "csv", "--bom"])
+
+    assert out.read_bytes().startswith(BOM_UTF8 + b'"schema",')
+    assert 0 == main(["audit", "verify", str(out), "--key", key_line(service)])
+
+
+@pytest.mark.usefixtures("service")
+def test_an_empty_trail_is_not_called_unsigned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where there is nothing to sign, nobody is told that the service cannot."""
+    assert 0 == main(["audit", "export", "--tenant", "empty", "--out", str(tmp_path / "nothing")])
+    said = capsys.readouterr().err
+
+    assert "the trail is empty" in said
+    assert "cannot sign" not in said
+
+
+def test_a_file_that_is_not_there_comes_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever mistyped the name reads so, whether or not the key was given."""
+    assert 2 == main(["audit", "verify", str(tmp_path / "missing")])
+    assert 2 == main(["audit", "verify", str(tmp_path)])
+    missing, folder = capsys.readouterr().err.splitlines()
+
+    assert "there is no file" in missing
+    assert "is a folder" in folder
+
+
+def test_audit_without_a_service_or_a_token(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A refused connection names the address and its setting."""
+    monkeypatch.setenv("DMS_TAGS_URL", "http://127.0.0.1:9")
+    for line in (["query"], ["export", "--out", str(tmp_path / "new")], ["verify"]):
+        assert 2 == main(["audit", *line])
+        said = capsys.readouterr().err
+        assert "http://127.0.0.1:9" in said
+        assert "DMS_TAGS_URL" in said

@@ -43,7 +43,7 @@ def test_chains(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-@pytest.mark.parametrize("wrong", [["--id", "0"], ["--id", "x"], ["--name", ""], ["--name", "a\nb"], ["--tenant", "A"]])
+@pytest.mark.parametrize("wrong", [["--id", "0"], ["--id", "x"], ["--name", ""], ["--name", "a\nb"], ["--tenant", "A B"]])
 def test_chain_that_cannot_be(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """A chain with a wrong id or an unprintable name is refused in one line."""
     assert 1 == main([*ADD, *wrong])

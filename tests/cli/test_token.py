@@ -77,7 +77,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
         (["--name", "system:x", "--allow", "read"], "system:"),
         (["--name", "a:b", "--allow", "read"], "name"),
         (["--name", "a", "--allow", "wirte"], "wirte"),
-        (["--name", "a", "--allow", "read", "--tenant", "Acme"], "tenant"),
+        (["--name", "a", "--allow", "read", "--tenant", "Ac me"], "tenant"),
         (["--name", "a", "--allow", "read", "--expires", "2001-01-01"], "over already"),
         (["--name", "a", "--allow", "read", "--expires", "soon"], "90d"),
         (["--name", "a", "--allow", "read", "--tags", "o cr"], "prefix"),

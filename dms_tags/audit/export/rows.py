@@ -1,7 +1,11 @@
 """Entries as rows of CSV (RFC 4180), there and back: what a spreadsheet opens can still be proven.
 
-A text that a spreadsheet would run as a formula gets a quote mark before it, and so does one that begins with a quote mark:
-taking one away gives every text back.
+Every cell is quoted.  A spreadsheet may split a row at another separator than the comma, so a text is made harmless wherever a
+cell could begin: at its start, and after `;`, `|`, a tab or a line end.  What could be run as a formula there gets an
+apostrophe before it, and so does an apostrophe: taking one away at each of these places gives every text back.
+
+Rows of earlier versions are quoted only where RFC 4180 demands it, and are made harmless at their start alone.  They begin with
+a digit where today's begin with a quote, and are read as they were written.
 """
 
 from __future__ import annotations
@@ -9,17 +13,25 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
 from dms_tags.audit.trail.entry import MEMBERS, canonical
 from dms_tags.model import Kind
 
-FORMULA: Final = tuple("=+-@\t\r\n'\uff1d\uff0b\uff0d\uff20")
+FORMULA: Final = "=+\\-@\t\r\n'\uff1d\uff0b\uff0d\uff20"
+"""What a formula may begin with, the signs of full width too, and the apostrophe itself; for a class of characters."""
 NUMBERS: Final = frozenset({"schema", "position", "revision", "action"})
 STATES: Final = frozenset({"state", "previousState"})
 TEXTS: Final = frozenset({Kind.SITE, Kind.USER, Kind.WAN, Kind.ACCOUNT})
 """Kinds of resource whose states are texts; on objects they are integers, elsewhere documents."""
+
+_dangerous = re.compile(rf'(^|[;|\t\r\n])(?= *["{FORMULA}])')
+_harmless = re.compile(r"(^|[;|\t\r\n])'")
+_once_dangerous = re.compile(f"^(?=[{FORMULA}])")
+_once_harmless = re.compile("^'")
 
 
 def head() -> bytes:
@@ -33,9 +45,12 @@ def row(flat_entry: Mapping[str, Any]) -> bytes:
 
 
 def rows(stream: BinaryIO) -> Iterator[bytes]:
-    """The rows of a file as they are spelt; one with line ends within quotes is one row."""
-    for line in stream:
-        spelt = line
+    """The rows of a file as they are spelt; one with line ends within quotes is one row.
+
+    A byte-order mark at the beginning is for spreadsheets, and no part of the table.
+    """
+    for number, line in enumerate(stream):
+        spelt = line if number else line.removeprefix(BOM_UTF8)
         while spelt.count(b'"') % 2:
             more = stream.readline()
             if not more:
@@ -54,29 +69,48 @@ def leaf(spelt: bytes) -> bytes:
         raise ValueError("a row with other members")
     told = dict(zip(MEMBERS, cells, strict=True))
     kind = told["resource"].partition("/")[0]
-    entry = {name: _value(name, cell, kind) for name, cell in told.items()}
-    if row(entry) != spelt:  # a row is spelt in one way only: a changed quote or line end is a change
+    todays = spelt.startswith(b'"')
+    entry = {name: _value(name, cell, kind, _text if todays else _earlier_text) for name, cell in told.items()}
+    # a row is spelt in one way only: a changed quote or line end is a change
+    if (row(entry) if todays else _earlier_row(entry)) != spelt:
         raise ValueError("a row that is spelt otherwise")
     return canonical(entry)
 
 
-def _line(cells: Sequence[Any]) -> bytes:
+def _earlier_row(entry: Mapping[str, Any]) -> bytes:
+    return _line(
+        [_once_dangerous.sub("'", cell) if isinstance(cell, str) else _plain(cell) for cell in entry.values()], quoted=False
+    )
+
+
+def _line(cells: Sequence[Any], *, quoted: bool = True) -> bytes:
     out = io.StringIO()
-    csv.writer(out).writerow(cells)
+    csv.writer(out, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL).writerow(cells)
     return out.getvalue().encode()
 
 
-def _cell(value: Any) -> Any:
-    if isinstance(value, str):
-        return f"'{value}" if value.startswith(FORMULA) else value
+def _plain(value: Any) -> Any:
     return canonical(value).decode() if isinstance(value, Mapping) else value
 
 
-def _value(name: str, cell: str, kind: str) -> Any:
+def _cell(value: Any) -> Any:
+    plain = _plain(value)
+    return _dangerous.sub(r"\1'", plain) if isinstance(plain, str) else plain
+
+
+def _text(cell: str) -> str:
+    return _harmless.sub(r"\1", cell)
+
+
+def _earlier_text(cell: str) -> str:
+    return _once_harmless.sub("", cell)
+
+
+def _value(name: str, cell: str, kind: str, text: Callable[[str], str]) -> Any:
     if not cell:
         return None
     if name in NUMBERS or (name in STATES and kind == Kind.OBJECT):
         return int(cell)
     if name in STATES and kind not in TEXTS:
-        return json.loads(cell)
-    return cell.removeprefix("'")
+        return json.loads(text(cell))
+    return text(cell)

@@ -137,7 +137,8 @@ class Download:
         with self._client.stream("GET", f"{TRAIL}/export", params=query) as answer:
             if answer.status_code != httpx.codes.OK:
                 raise CannotLook(
-                    f"the export was refused with {answer.status_code}: {answer.read().decode(errors='replace')[:300]}"
+                    f"the export was refused with {answer.status_code}: {answer.read().decode(errors='replace')[:300]}",
+                    answer.status_code,
                 )
             end = self._fix_end(int(answer.headers[HEAD_HEADER])) if before is None else before
             for line in _lines(answer):
