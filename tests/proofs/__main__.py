@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
-from tests.proofs import clocks, delays, races, repeats
+from tests.proofs import calls, clocks, delays, oracle, races, repeats
 from tests.proofs.crashes import crash_again_and_again
 from tests.proofs.failover import fail_over_again_and_again
 from tests.proofs.ledger import Ledger
@@ -122,6 +123,14 @@ def prove_clocks(folder: Path) -> None:
             _tell(f"the trail went on after {clocks.outlive_the_fast_one(settings, database):.2f} s")
 
 
+def prove_calls(folder: Path) -> None:
+    """200,000 calls made up at random, over all routes of two services: none fails, and the trail agrees with the tags."""
+    with _store(folder) as (settings, database), fleet(folder, settings.mongo_uri or "", settings.database) as services:
+        told = calls.at_random(settings, database, [service.port for service in services], calls=200_000)
+        by_status = Counter(status for _, status in told.statuses.elements())
+        _tell(f"{dict(sorted(by_status.items()))} by status; {len(oracle.trail_at_rest(database))} entries")
+
+
 PROOFS: dict[str, Callable[[Path], None]] = {
     "races": prove_races,
     "relays": prove_relays,
@@ -132,6 +141,7 @@ PROOFS: dict[str, Callable[[Path], None]] = {
     "events": prove_events,
     "repeats": prove_repeats,
     "clocks": prove_clocks,
+    "calls": prove_calls,
 }
 
 
