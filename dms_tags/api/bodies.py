@@ -22,18 +22,32 @@ _surrogate = re.compile(r"\\u[dD][89a-fA-F]").search
 
 
 def json_document(request: Request) -> Any:
-    """The body as a JSON document.
+    """The body as a JSON document; a byte order mark is passed over.
 
-    Raises `InvalidBody` for what is none in UTF-8, also for one that nests beyond reason or holds half a character.
+    Raises `UnsupportedMediaType` for a compressed one, `InvalidBody` for what is none in UTF-8, has a member twice, nests beyond
+    reason or holds half a character.
     """
+    coding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding != "identity":
+        raise UnsupportedMediaType(f"the body is sent with Content-Encoding: {coding[:40]}; send it as it is")
     try:
-        text = request.get_data().decode("utf-8")
-        document = json.loads(text, parse_constant=_no_constant)
+        text = request.get_data().decode("utf-8-sig")
+        document = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_object)
         if _surrogate(text):
             json.dumps(document, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise InvalidBody("the body is no JSON document in UTF-8") from error
     return document
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        # A lock that is given a second time, as false, must not be dropped in silence
+        raise InvalidBody(f"the member {twice!r} is given twice; once is right", twice)
+    return members
 
 
 def json_object(request: Request) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def test_a_search_shows_fifty_objects_unless_told_otherwise(service: Service) ->
         ({"query": {"statement": QUEUED, "maxItems": True}}, "invalid-body"),
         ({"query": {"statement": QUEUED, "limit": 1}}, "invalid-body"),
         ({"query": {"statement": "SELECT * FROM x WHERE state=1"}}, "invalid-query"),
-        ({"query": {"statement": "\ud800"}}, "invalid-query"),
+        ({"query": {"statement": "\ud800"}}, "invalid-body"),
     ],
 )
 def test_a_malformed_search_is_refused(shared: Service, body: Any, slug: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from dms_tags import names
-from dms_tags.api import headers
+from dms_tags.api import bodies, headers
 from dms_tags.api.endpoint import Call
 from dms_tags.errors import InvalidBody, InvalidParameter, InvalidState, TagsError, TraceIdRequired
 from dms_tags.identity.model import Permission
@@ -23,8 +23,11 @@ ACTIONS: Final = {verb.value: verb for verb in Verb}
 
 def items_of(call: Call) -> list[Any]:
     """The changes of the body, not yet read.  Raises `InvalidBody`."""
-    body = call.request.get_json(force=True, silent=True)
-    changes = body.get("changes") if isinstance(body, Mapping) else None
+    body = bodies.json_object(call.request)
+    changes = body.get("changes")
+    unknown = sorted(set(body) - {"changes"})
+    if unknown:
+        raise InvalidBody(f"{unknown[0]!r} is no member of a batch; it has changes alone, each with its own locks", unknown[0])
     if not isinstance(changes, list):
         raise InvalidBody('the body is a JSON object {"changes":[{"objectId":…,"name":…,"state":…,"action":"set"},…]}', "changes")
     if len(changes) > MAX_CHANGES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from dms_tags.api import bodies
 from dms_tags.api.endpoint import Call
 from dms_tags.errors import InvalidBody, InvalidParameter
 from dms_tags.identity.model import Permission
@@ -27,7 +28,7 @@ def readable(call: Call, text: str) -> Statement:
 
 def searched(call: Call) -> tuple[Statement, int, int]:
     """The statement of a search's body, and how many objects to skip and to give.  Raises `InvalidBody`, `InvalidQuery`."""
-    query = _query_of(call.request.get_json(force=True, silent=True))
+    query = _query_of(bodies.json_object(call.request))
     unknown = sorted(set(query) - {"statement", "skipCount", "maxItems"})
     if unknown:
         raise InvalidBody(f"query: {unknown[0]!r} is none of statement, skipCount and maxItems", "query")
@@ -42,7 +43,7 @@ def claimed(call: Call) -> Statement:
     if text is not None:
         return readable(call, text)
     try:
-        return readable(call, _query_of(call.request.get_json(force=True, silent=True))["statement"])
+        return readable(call, _query_of(bodies.json_object(call.request))["statement"])
     except InvalidBody as error:
         raise InvalidParameter(
             'a claim needs a statement: the query parameter "query", or a body {"query":{"statement":"SELECT * FROM …"}}'

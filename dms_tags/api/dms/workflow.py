@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from flask import Response
 
-from dms_tags.api import headers, locks
+from dms_tags.api import bodies, headers, locks
 from dms_tags.api.dms import batch, definitions, statements, workflow_schemas
 from dms_tags.api.dms import schemas as dms
 from dms_tags.api.dms.tags import answer, answer_change
@@ -189,7 +189,7 @@ def read_definition(call: Call, name: str) -> Response:
 )
 def write_definition(call: Call, name: str) -> Response:
     """Defines tags called `name`."""
-    definition = definitions.read(name, call.request.get_json(force=True, silent=True))
+    definition = definitions.read(name, bodies.json_object(call.request))
     call.services.definitions.put(call.identity.tenant, definition, call.identity.actor, call.trace_id)
     return answer(document(definition))
 
