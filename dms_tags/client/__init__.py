@@ -10,6 +10,7 @@ from dms_tags.client.calls import in_state
 from dms_tags.client.errors import (
     BadRequest,
     Conflict,
+    Current,
     DmsTagsError,
     Forbidden,
     Gone,
@@ -37,7 +38,6 @@ from dms_tags.client.model import (
     BatchAction,
     BatchChange,
     Claimed,
-    Current,
     Definition,
     Entry,
     Event,

@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from functools import update_wrapper
-from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
+from typing import Any, ParamSpec, Self, TypeVar, overload
 
 import httpx
 
 from dms_tags.client import calls
 from dms_tags.client.attempts import Retries, conversation
-from dms_tags.client.connection import Connection, reply_of, unreachable
-from dms_tags.client.errors import DmsTagsError, Unreachable
+from dms_tags.client.base import Client, Method, tell_kept, tell_late, tell_lost
+from dms_tags.client.connection import reply_of
+from dms_tags.client.errors import DmsTagsError, LockLost, Unreachable
 from dms_tags.client.model import Claimed, Event, Tag
-from dms_tags.client.stream import Following
 from dms_tags.client.wire import Call, Reply
 from dms_tags.client.work import LOST, Held
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-log = logging.getLogger(__name__)
 
-
-class _Method(Generic[P, T]):
+class _Method(Method[P, T]):
     """A call as a method of the client, with the call's own signature."""
-
-    def __init__(self, build: Callable[P, Call[T]]) -> None:
-        self._build = build
-        self.__doc__ = build.__doc__
 
     @overload
     def __get__(self, client: None, owner: type[AsyncDmsTags]) -> Self: ...
@@ -45,12 +37,12 @@ class _Method(Generic[P, T]):
             return self
 
         async def method(*args: P.args, **kwargs: P.kwargs) -> T:
-            return await client.send(self._build(*args, **kwargs))
+            return await client.send(self.build(*args, **kwargs))
 
-        return update_wrapper(method, self._build)
+        return self.named(method)
 
 
-class AsyncDmsTags:
+class AsyncDmsTags(Client):
     """A connection to the tag service.  Belongs to one event loop; close it, or use it in an `async with`.
 
     Every call is repeated while it fails in a way that may pass, within `retries.deadline` seconds; changes are made once
@@ -90,10 +82,9 @@ class AsyncDmsTags:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`url` and `token` come from `DMS_TAGS_URL` and `DMS_TAGS_TOKEN` where they are not given."""
-        self._connection = Connection.to(url, token, tenant)
-        self._retries = retries or Retries()
+        super().__init__(url, token, tenant, retries)
         self._sleep = sleep
-        self._http = httpx.AsyncClient(base_url=self._connection.url, headers=self._connection.headers, transport=transport)
+        self._http = httpx.AsyncClient(**self._connection.http, transport=transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -122,7 +113,7 @@ class AsyncDmsTags:
         try:
             return reply_of(await self._http.request(**self._connection.request(call, timeout)))
         except httpx.RequestError as error:
-            return unreachable(error)
+            return self._connection.unreachable(error)
 
     @asynccontextmanager
     async def claim(
@@ -166,7 +157,7 @@ class AsyncDmsTags:
         It comes back by itself after a loss and goes on where it was.  Raises `Gone` where the trail no longer reaches back
         to `after`, and `Unreachable` when there was no connection for `patience` seconds (None: it never gives up).
         """
-        following = Following(name=name, state=state, object_id=object_id, after=after, patience=patience, retries=self._retries)
+        following = self._following(name, state, object_id, after, patience)
         while True:
             try:
                 async with self._http.stream(**self._connection.following(following)) as answer:
@@ -179,7 +170,7 @@ class AsyncDmsTags:
                         await answer.aread()
                         delay = following.refused(reply_of(answer))
             except httpx.RequestError as error:
-                delay = following.lost(error)
+                delay = following.lost(self._connection.unreachable(error))
             await self._sleep(delay)
 
 
@@ -194,7 +185,8 @@ class AsyncWork(Held):
     async def finish(self, state: int) -> Tag:
         """Sets the tag to its next state and ends the lease.  Raises `LockLost` where the lease had run out."""
         async with self._turn:
-            tag = await self._client.send(self.finish_call(state))
+            with self.asking(LockLost):
+                tag = await self._client.send(self.finish_call(state))
             self.settled = True
             return tag
 
@@ -203,13 +195,15 @@ class AsyncWork(Held):
         async with self._turn:
             if not self.settled:
                 asked_at = time.monotonic()
-                await self._client.send(self.extend_call(seconds))
+                with self.asking(*LOST):
+                    await self._client.send(self.extend_call(seconds))
                 self.extended(asked_at, seconds)
 
     async def release(self) -> None:
         """Gives the object back to the queue, to be claimed again at once."""
         async with self._turn:
-            await self._client.send(self.release_call())
+            with self.asking(*LOST):
+                await self._client.send(self.release_call())
             self.settled = True
 
     @asynccontextmanager
@@ -225,7 +219,7 @@ class AsyncWork(Held):
                 try:
                     await self.release()
                 except DmsTagsError as error:  # it runs out by itself; what the block raised matters more
-                    log.info("the lease of %s could not be given back: %s", self.object_id, error)
+                    tell_kept(self, error)
 
     async def _keep(self) -> None:
         while True:
@@ -233,8 +227,7 @@ class AsyncWork(Held):
             try:
                 await self.extend()
             except LOST as error:
-                self.refused = True
-                log.warning("the lease of %s is lost: %s", self.object_id, error)
+                tell_lost(self, error)
                 return
             except DmsTagsError as error:
-                log.info("the lease of %s could not be extended, again in %.0f s: %s", self.object_id, self.pause, error)
+                tell_late(self, error)

@@ -134,20 +134,27 @@ def take(
     )
 
 
-def extend(object_id: str, name: str, trace_id: str, seconds: int) -> Call[Tag]:
-    """Extends a lease to `seconds` from now; only its holder can.  Raises `LockLost` and `NotLeased`."""
+def extend(object_id: str, name: str, trace_id: str, seconds: int, *, if_match: str | None = None) -> Call[Tag]:
+    """Extends a lease to `seconds` from now; only its holder can.  Raises `LockLost` and `NotLeased`.
+
+    `if_match` is the claimed tag's ETag, which alone tells two holders apart that share a trace id.
+    """
     return Call(
         "POST",
         f"{_tag_path(object_id, name)}/lease",
         answers.one_tag,
         query={"seconds": str(seconds)},
-        headers=_headers(trace_id),
+        headers=_headers(trace_id, if_match=if_match),
     )
 
 
-def give_back(object_id: str, name: str, trace_id: str) -> Call[None]:
-    """Ends a lease at once: the tag goes back to the state it had.  Raises `LockLost` and `NotLeased`."""
-    return Call("DELETE", f"{_tag_path(object_id, name)}/lease", answers.nothing, headers=_headers(trace_id))
+def give_back(object_id: str, name: str, trace_id: str, *, if_match: str | None = None) -> Call[None]:
+    """Ends a lease at once: the tag goes back to the state it had.  Raises `LockLost` and `NotLeased`.
+
+    `if_match` is the claimed tag's ETag, which alone tells two holders apart that share a trace id.
+    """
+    headers = _headers(trace_id, if_match=if_match)
+    return Call("DELETE", f"{_tag_path(object_id, name)}/lease", answers.nothing, headers=headers)
 
 
 def history(object_id: str, *, size: int = 50, page: int = 0) -> Call[HistoryPage]:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -16,6 +17,7 @@ from dms_tags.version import __version__
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 CONNECT_SECONDS: Final = 5.0
+LOOPBACK: Final = ("localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,30 @@ class Connection:
         if tenant:
             headers["X-ID-TENANT-NAME"] = tenant
         return cls(url, headers)
+
+    @property
+    def http(self) -> dict[str, Any]:
+        """The arguments of httpx's clients.  A service on this machine is not asked through a proxy, which cannot reach it."""
+        host = httpx.URL(self.url).host
+        mounts = {f"all://[{host}]" if ":" in host else f"all://{host}": None} if _is_loopback(host) else {}
+        return {"base_url": self.url, "headers": self.headers, "mounts": mounts}
+
+    @property
+    def proxy(self) -> str | None:
+        """The proxy that the environment names for the service's address, without credentials; None: there is none."""
+        url = httpx.URL(self.url)
+        proxies = getproxies()
+        proxy = proxies.get(url.scheme) or proxies.get("all")
+        if not proxy or _is_loopback(url.host) or proxy_bypass(url.host):
+            return None
+        return str(httpx.URL(proxy if "://" in proxy else f"http://{proxy}").copy_with(userinfo=b""))
+
+    def unreachable(self, error: httpx.RequestError) -> Unreachable:
+        """httpx's error as the client's own; names the proxy where one stands between."""
+        by_way_of = f" through the proxy {self.proxy} (HTTP_PROXY, NO_PROXY)" if self.proxy is not None else ""
+        lost = Unreachable(f"{error.request.url.host}{by_way_of}: {str(error) or type(error).__name__}")
+        lost.__cause__ = error
+        return lost
 
     def request(self, call: Call[Any], timeout: float) -> dict[str, Any]:
         """The arguments of httpx's `build_request` for a call that may take `timeout` seconds."""
@@ -69,11 +95,8 @@ def reply_of(answer: httpx.Response) -> Reply:
     return Reply(answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content)
 
 
-def unreachable(error: httpx.RequestError) -> Unreachable:
-    """httpx's error as the client's own."""
-    lost = Unreachable(f"{error.request.url.host}: {str(error) or type(error).__name__}")
-    lost.__cause__ = error
-    return lost
+def _is_loopback(host: str) -> bool:
+    return host in LOOPBACK or host.startswith("127.")
 
 
 def _token_of_environment() -> str | None:

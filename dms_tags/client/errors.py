@@ -31,10 +31,18 @@ A problem type that this version does not know raises the class of its status, o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
 
-if TYPE_CHECKING:
-    from dms_tags.client.model import Current
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """A tag as it stands when a lock did not hold: all but its trace id, which is the owner's secret."""
+
+    state: int
+    changed: datetime
+    etag: str
 
 
 class DmsTagsError(Exception):

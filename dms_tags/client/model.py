@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from dms_tags.client.errors import Problem
+from dms_tags.client.errors import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +23,6 @@ class Tag:
     changed: datetime
     trace_id: str
     etag: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Current:
-    """A tag as it stands when a lock did not hold: all but its trace id, which is the owner's secret."""
-
-    state: int
-    changed: datetime
-    etag: str
 
 
 @dataclass(frozen=True, slots=True)

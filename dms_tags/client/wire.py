@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Generic, TypeVar
 
-from dms_tags.client.errors import Problem, UnexpectedAnswer, class_of
-from dms_tags.client.model import Current
+from dms_tags.client.errors import Current, Problem, UnexpectedAnswer, class_of
 
 T = TypeVar("T")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from dms_tags.client import calls
-from dms_tags.client.errors import Conflict, LockLost, NotFound
+from dms_tags.client.errors import Conflict, DmsTagsError, LockLost, NotFound
 from dms_tags.client.model import Claimed, Tag
 from dms_tags.client.wire import Call
 
@@ -65,6 +67,15 @@ class Held:
         """Seconds between two extensions: two may fail before the lease runs out."""
         return self.lease_seconds / 3
 
+    @contextmanager
+    def asking(self, *losses: type[DmsTagsError]) -> Iterator[None]:
+        """Notes what the service's answer says: one of `losses` means that somebody else has the object."""
+        try:
+            yield
+        except losses:
+            self.refused = True
+            raise
+
     def extended(self, asked_at: float, seconds: int | None) -> None:
         """An extension that was sent at `asked_at` came through."""
         self._until = asked_at + (seconds or self.lease_seconds)
@@ -77,8 +88,8 @@ class Held:
 
     def extend_call(self, seconds: int | None = None) -> Call[Tag]:
         """To `seconds` from now, by default as long as the claim asked for."""
-        return calls.extend(self.object_id, self.tag.name, self.trace_id, seconds or self.lease_seconds)
+        return calls.extend(self.object_id, self.tag.name, self.trace_id, seconds or self.lease_seconds, if_match=self.tag.etag)
 
     def release_call(self) -> Call[None]:
         """Gives it back to the queue."""
-        return calls.give_back(self.object_id, self.tag.name, self.trace_id)
+        return calls.give_back(self.object_id, self.tag.name, self.trace_id, if_match=self.tag.etag)

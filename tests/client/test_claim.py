@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -252,3 +253,38 @@ def test_a_cancelled_task_gives_its_work_back() -> None:
     asyncio.run(run())
 
     assert service.calls == ["claim", "release"]
+
+
+def test_all_that_a_holder_asks_names_the_etag_of_its_claim() -> None:
+    """The ETag alone tells two holders apart that share a trace id."""
+    service = Queue("a", "b")
+    with service.connect() as client:
+        with client.claim("ocr", 2, QUERY, lease_seconds=30) as work:
+            assert work is not None
+            work.extend()
+            work.release()
+        with client.claim("ocr", 2, QUERY, lease_seconds=30) as work:
+            assert work is not None
+            work.finish(3)
+
+    held = [request for request, kind in zip(service.requests, service.calls, strict=True) if kind != "claim"]
+    assert ["extend", "release", "finish"] == [kind for kind in service.calls if kind != "claim"]
+    assert {'"e1"'} == {request.headers.get("If-Match") for request in held}
+
+
+@pytest.mark.parametrize("kind", ["extend", "release", "finish"])
+def test_work_that_is_refused_counts_as_lost(kind: str) -> None:
+    """Whatever the holder asked for: a 412 says that somebody else has the object."""
+    service = Queue("doc")
+    service.refuse[kind] = problem(412, "revision-mismatch")
+    with service.connect() as client, client.claim("ocr", 2, QUERY, lease_seconds=60) as work:
+        assert work is not None
+        ask: dict[str, Callable[[], object]] = {
+            "extend": work.extend,
+            "release": work.release,
+            "finish": functools.partial(work.finish, 3),
+        }
+        with pytest.raises(LockLost):
+            ask[kind]()
+
+        assert work.lost

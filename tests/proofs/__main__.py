@@ -16,6 +16,7 @@ from dms_tags.store.database import Database
 from tests.proofs import calls, clocks, delays, oracle, races, repeats
 from tests.proofs.crashes import crash_again_and_again
 from tests.proofs.failover import fail_over_again_and_again
+from tests.proofs.frozen import successor_keeps_its_lease
 from tests.proofs.ledger import Ledger
 from tests.proofs.relays import prepared, relays_beside_writers
 from tests.proofs.services import fleet
@@ -131,6 +132,12 @@ def prove_calls(folder: Path) -> None:
         _tell(f"{dict(sorted(by_status.items()))} by status; {len(oracle.trail_at_rest(database))} entries")
 
 
+def prove_frozen(folder: Path) -> None:
+    """A worker frozen until another holds its object under the same trace id: it neither extends nor ends that lease."""
+    with _store(folder) as (settings, _), fleet(folder, settings.mongo_uri or "", settings.database) as services:
+        successor_keeps_its_lease(services[0].port)
+
+
 PROOFS: dict[str, Callable[[Path], None]] = {
     "races": prove_races,
     "relays": prove_relays,
@@ -142,6 +149,7 @@ PROOFS: dict[str, Callable[[Path], None]] = {
     "repeats": prove_repeats,
     "clocks": prove_clocks,
     "calls": prove_calls,
+    "frozen": prove_frozen,
 }
 
 
