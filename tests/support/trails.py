@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dms_tags.audit.log.keys import SigningKey
-from dms_tags.audit.trail.entry import SCHEMA, Entry
+from dms_tags.audit.trail.entry import SCHEMA, Entry, removes
 from dms_tags.model import Action, new_id
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
@@ -67,7 +67,31 @@ def fill(database: Database, count: int, **options: Any) -> list[Entry]:
     """Puts a valid trail of `count` entries into the database."""
     made = list(entries(count, **options))
     database.trail.insert_many(made)
+    place_tags(database, made)
     return made
+
+
+def place_tags(database: Database, trail: list[Entry]) -> None:
+    """Puts the tags into the database that a trail leaves, as if the relay had moved every change."""
+    documents: dict[str, dict[str, Any]] = {}
+    for entry in trail:
+        key = f"{entry['tenant']}/{entry['resource']}"
+        kind, _, resource_id = entry["resource"].partition("/")
+        fresh = {"_id": key, "tenant": entry["tenant"], "kind": kind, "id": resource_id, "tags": [], "outbox": [], "replies": []}
+        document = documents.setdefault(key, fresh)
+        document |= {"seq": entry["revision"], "lastAt": entry["creationDate"]}
+        rows = {row["name"]: row for row in document["tags"]}
+        if removes(entry):
+            del rows[entry["name"]]
+        else:
+            rows.setdefault(entry["name"], {"name": entry["name"]}).update(
+                state=entry["state"], traceid=entry["traceId"], creationDate=entry["creationDate"], etag=entry["_id"]
+            )
+        document["tags"] = list(rows.values())
+        told = {row["name"]: {"state": row["state"], "traceid": row["traceid"]} for row in document["tags"]}
+        document["trail"] = {"revision": entry["revision"], "tags": told}
+    if documents:
+        database.tags.insert_many(documents.values())
 
 
 def keyed(settings: Settings, folder: Path, name: str = "signing.key") -> Settings:

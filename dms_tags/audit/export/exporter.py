@@ -10,6 +10,8 @@ last line is the manifest:
         size left right              the tree of the checkpoint, and its hashes left and right of the entries (RFC 9162)
         marks                        three bytes of each entry's hash as the log has it: they tell which entry was altered
     tenant                           whose trail it is
+    complete                         false where archived entries could have matched: they are not in it
+    signature                        of all that but `run`, by the key of the log; left out where this service holds no key
     total                            sha256 of this line before this member: the manifest itself was not spoilt by accident
 
 With `proofs` every line has a member `proof` more, its inclusion proof in the tree of the checkpoint.
@@ -25,7 +27,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from dms_tags.audit.export import rows
-from dms_tags.audit.export.manifest import MARK
+from dms_tags.audit.export.manifest import MARK, end_of, manifest_name, signed_text
 from dms_tags.audit.log import merkle
 from dms_tags.audit.log.merkle import HASH_SIZE, Node
 from dms_tags.audit.log.signer import Checkpointer
@@ -53,6 +55,7 @@ class Export:
     upto: int
     checkpoint: Mapping[str, Any] | None
     proofs: bool
+    complete: bool = True
 
 
 class Exporter:
@@ -85,7 +88,9 @@ class Exporter:
                 max_tags=None,
             )
         )
-        return Export(tenant, filters, head, upto, checkpoint, proofs and checkpoint is not None)
+        cut = self._log.trail.cut(tenant)
+        complete = not cut or filters.after is not None or filters.since is not None
+        return Export(tenant, filters, head, upto, checkpoint, proofs and checkpoint is not None, complete)
 
     def ndjson(self, export: Export) -> Iterator[bytes]:
         """The export as NDJSON, some lines at a time, the manifest last."""
@@ -126,12 +131,17 @@ class Exporter:
             "head": export.head,
             "filters": export.filters.shown(),
             "checkpoint": export.checkpoint and export.checkpoint["note"],
+            "complete": export.complete,
         }
+        if export.checkpoint is not None:
+            signature = self._checkpointer.sign(manifest_name(export.checkpoint["log"]), signed_text(document))
+            if signature is not None:
+                document["signature"] = signature
         total = sha256()
         for part in self._manifest_parts(export, document):
             total.update(part)
             yield part
-        yield b',"total":"' + total.hexdigest().encode() + b'"}}\n'
+        yield end_of(total.hexdigest())
 
     def _manifest_parts(self, export: Export, document: dict[str, Any]) -> Iterator[bytes]:
         """The manifest line up to its last member, `total`, which is last in canonical order too."""
@@ -177,13 +187,13 @@ class _KeptTree:
         missing = {tile for tile, _, _ in places} - self._kept.keys()
         if missing:
             self._keep(missing)
-        found = []
+        hashes = []
         for tile, begin, end in places:
             self._kept.move_to_end(tile)
-            found.append(self._kept[tile][end - begin][begin // (end - begin)])
+            hashes.append(self._kept[tile][end - begin][begin // (end - begin)])
         while len(self._kept) > KEPT_TILES:
             self._kept.popitem(last=False)
-        return found
+        return hashes
 
     def _keep(self, missing: Collection[Tile]) -> None:
         for tile, hashes in self._tree.read(missing).items():

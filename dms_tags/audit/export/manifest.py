@@ -1,4 +1,9 @@
-"""The manifest of an exported file: its last line, which says what the lines before are."""
+"""The manifest of an exported file: its last line, which says what the lines before are.  Written and read here alone.
+
+The service signs it: `signature` is the signature line of a C2SP note named `<origin>/<tenant>/manifest`, whose text is the
+canonical JSON of the other members.  `run`, which may be long, is left out of that text, since the tree itself proves it, and so
+are `total` and what a client adds: of a table `sha256` is the file's and `lines` the one that was signed.
+"""
 
 from __future__ import annotations
 
@@ -11,43 +16,70 @@ from typing import Any, Final
 
 from dms_tags.audit.export import rows
 from dms_tags.audit.log.merkle import HASH_SIZE
+from dms_tags.audit.log.note import Verifier, open_note
+from dms_tags.audit.trail.entry import canonical
 from dms_tags.errors import Unproven
 
 MARK: Final = 3
 """Bytes of an entry's hash that a manifest keeps: a chance of 1 in 16 million that an altered entry goes unnamed."""
 
 MANIFEST: Final = b'{"manifest":'
+RUN_FILTERS: Final = frozenset({"from", "to", "after", "before"})
+"""With no others an export is a run of positions."""
+
+_UNSIGNED: Final = frozenset({"run", "total", "signature", "lines"})
+_COMPRESSED: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"BZh", b"\xfd7zXZ")
 
 
 class CutOff(Exception):
     """The file does not end with a manifest."""
 
 
+class NoExport(Exception):
+    """The file is nothing that could be looked at: empty, or compressed."""
+
+
 class Manifest:
-    """The last line of an export."""
+    """The last line of an export.  `run` is None where it is no run of positions; `signature` is None where nobody signed."""
 
     def __init__(self, document: Mapping[str, Any], begin: int, line: bytes) -> None:
         before, _, total = line.rpartition(b',"total":"')
         self.intact = total == sha256(before).hexdigest().encode() + b'"}}\n'
+        self.begin = begin
         try:
-            self.begin = begin
-            self.count, self.first, self.last, self.head = (int(document[name]) for name in ("count", "first", "last", "head"))
-            self.sha256 = str(document["sha256"])
-            self.filters: Mapping[str, Any] = document["filters"]
-            self.note: str | None = document["checkpoint"]
+            self.count, self.first, self.last, self.head = (_count(document[name]) for name in ("count", "first", "last", "head"))
+            self.sha256, self.lines = _text(document["sha256"]), _text_or_none(document.get("lines"))
+            self.tenant = _text(document["tenant"])
+            self.filters = _mapping(document["filters"])
+            self.note, self.signature = _text_or_none(document["checkpoint"]), _text_or_none(document.get("signature"))
+            self.complete = document.get("complete", True) is True
             run = document.get("run")
-            self.run = None if run is None else Run(run)
-            given = self.filters.keys() - {"from", "to", "after", "before"}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self.run = None if run is None else Run(_mapping(run))
+            self._signed_text = signed_text(document)
+        except (KeyError, TypeError, ValueError) as error:
             raise Unproven(f"the manifest is malformed: {error!r}") from error
-        if self.run is not None and len(self.run.marks) != (self.last - self.first + 1) * MARK:
-            raise Unproven("the manifest was altered: its marks are not as many as its entries")
-        self.one_resource = bool(given) and given <= {"objectId", "resource"}
+
+    @property
+    def one_resource(self) -> bool:
+        """Whether it is of one resource, whose revisions then are dense."""
+        given = self.filters.keys() - RUN_FILTERS
+        return bool(given) and given <= {"objectId", "resource"}
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether its filters ask for a run of positions."""
+        return not self.filters.keys() - RUN_FILTERS
+
+    def check_signature(self, verifiers: Sequence[Verifier]) -> None:
+        """Raises `Unproven` unless one of the logs' keys has signed it, under the name of the log's manifests."""
+        if self.signature is not None:
+            open_note(f"{self._signed_text}\n{self.signature}\n", [manifest_key(verifier) for verifier in verifiers])
 
     @classmethod
     def read(cls, file: Path) -> Manifest:
-        """The manifest of `file`.  Raises `CutOff` where there is none, `Unproven` where it is spoilt."""
+        """The manifest of `file`.  Raises `CutOff` where there is none, `Unproven` where it is spoilt, `NoExport`."""
         table_form = is_table(file)
+        _refuse_unreadable(file)
         if table_form:
             begin, line = file.stat().st_size, manifest_beside(file).read_bytes()
         else:
@@ -56,8 +88,10 @@ class Manifest:
         if glued > 0:  # the end of the line before was altered
             begin, line = begin + glued, line[glued:]
         try:
-            document = json.loads(line)
-            manifest = document["manifest"]
+            document = json.loads(line, object_pairs_hook=_members, parse_constant=_no_number)
+            manifest = _mapping(document["manifest"])
+            if len(document) > 1:
+                raise Unproven("the manifest, the last line, has members beside it")
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             if table_form or (b'"sha256":' in line and b'"checkpoint":' in line):
                 raise Unproven("the manifest, the last line, was altered: it cannot be read") from error
@@ -71,9 +105,80 @@ class Run:
     """What a manifest says about a run of entries with nothing left out."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
-        self.size = int(document["size"])
+        self.size = _count(document["size"])
         self.left, self.right = (hashes_of(document[name]) for name in ("left", "right"))
         self.marks = b64decode(document["marks"], validate=True)
+
+
+def seal(document: Mapping[str, Any]) -> bytes:
+    """The manifest line of `document`, with the sum of itself as its last member."""
+    text = canonical({"manifest": {name: value for name, value in document.items() if name != "total"}})[:-2]
+    return text + end_of(sha256(text).hexdigest())
+
+
+def end_of(total: str) -> bytes:
+    """How a manifest line ends whose text up to there has the sum `total`."""
+    return b',"total":"' + total.encode() + b'"}}\n'
+
+
+def signed_text(document: Mapping[str, Any]) -> str:
+    """The text of the note that a manifest's signature belongs to."""
+    members = {name: value for name, value in document.items() if name not in _UNSIGNED}
+    if "lines" in document:
+        members["sha256"] = document["lines"]
+    return canonical(members).decode() + "\n"
+
+
+def manifest_key(verifier: Verifier) -> Verifier:
+    """The key that manifests of a log are checked with: the log's own, under another name, so that it has another key id."""
+    return Verifier(manifest_name(verifier.name), verifier.public)
+
+
+def manifest_name(log: str) -> str:
+    """The name under which the manifests of a log are signed."""
+    return f"{log}/manifest"
+
+
+def _refuse_unreadable(file: Path) -> None:
+    with file.open("rb") as stream:
+        begin = stream.read(6)
+    if not begin:
+        raise NoExport("the file is empty: there is nothing to look at")
+    if begin.startswith(_COMPRESSED):
+        raise NoExport("the file is compressed: decompress it first")
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise Unproven("the manifest, the last line, has a member twice")
+    return document
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number")
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 63:
+        raise TypeError("a number is missing")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text is missing")
+    return value
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError("an object is missing")
+    return value
 
 
 def hashes_of(texts: Sequence[str]) -> list[bytes]:

@@ -16,6 +16,10 @@ from dms_tags.errors import Unproven
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 
 
+class AnotherLog(Unproven):
+    """The checkpoint is one of a log that none of the keys belongs to: it says nothing, good or bad, of this one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """The tree of the log `origin` when it had `size` entries."""
@@ -43,11 +47,14 @@ class Checkpoint:
 
     @classmethod
     def open(cls, note: str, verifiers: Sequence[Verifier]) -> Self:
-        """The checkpoint of a note that one of `verifiers` has signed, under the log's own name.  Raises `Unproven`."""
+        """The checkpoint of a note that one of `verifiers` has signed, under the log's own name.
+
+        Raises `AnotherLog` where none of them is of its log, `Unproven` where it was not signed so.
+        """
         origin = note.partition("\n")[0]
         own = [verifier for verifier in verifiers if verifier.name == origin]
         if not own:
-            raise Unproven(
+            raise AnotherLog(
                 f"the checkpoint is one of {origin!r}, the key is {' or '.join(verifier.name for verifier in verifiers)}'s"
             )
         return cls.parse(open_note(note, own))

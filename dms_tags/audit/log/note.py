@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, Self
@@ -15,6 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from dms_tags.errors import Unproven
 
 ED25519: Final = b"\x01"
+DASH: Final = "\N{EM DASH} "
+"""How a signature line begins."""
+
 MAX_NOTE: Final = 64_000
 """Bytes of a note that is looked at: room for far more than the 16 signatures that a verifier must accept."""
 
@@ -77,6 +80,20 @@ class Signer:
             raise ValueError("the text of a note ends with a line end")
         signature = b64encode(self.verifier.key_id + self.private.sign(text.encode())).decode()
         return f"{text}\n\N{EM DASH} {self.name} {signature}\n"
+
+
+def notes_in(text: str) -> Iterator[str]:
+    """The notes in `text`, one note or a witness file that notes were appended to; what is none is passed over."""
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        if not line.startswith(DASH) or lines[number - 1].startswith(DASH):
+            continue
+        begin, end = number - 1, number
+        while begin > 0 and lines[begin - 1]:
+            begin -= 1
+        while end < len(lines) and lines[end].startswith(DASH):
+            end += 1
+        yield "\n".join([*lines[begin:end], ""])
 
 
 def valid_name(name: str) -> bool:

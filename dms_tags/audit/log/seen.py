@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from dms_tags.audit.log.checkpoint import Checkpoint
+from dms_tags.audit.log.note import notes_in
 from dms_tags.errors import CannotStart, Unproven
 
 TAIL: Final = 4_000_000
@@ -74,12 +75,12 @@ class Seen:
             return []
         try:
             kept = json.loads(self._file.read_text(encoding="utf-8"))
-            return [Checkpoint(name, one["size"], b64decode(one["root"])) for name, one in kept.items()]
+            return [Checkpoint(name, known["size"], b64decode(known["root"])) for name, known in kept.items()]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CannotStart(f"{self._file}, the signer's memory, cannot be read: nothing is signed ({error})") from error
 
     def _write(self, file: Path) -> None:
-        kept = {name: {"size": one.size, "root": b64encode(one.root).decode()} for name, one in self._known.items()}
+        kept = {name: {"size": known.size, "root": b64encode(known.root).decode()} for name, known in self._known.items()}
         partial = file.with_name(f"{file.name}.new")
         with partial.open("w", encoding="utf-8") as stream:
             json.dump(kept, stream)
@@ -91,10 +92,9 @@ class Seen:
         """Takes up what was appended to the witness file last; that it was signed here is known, so no signature is checked."""
         with suppress(FileNotFoundError), file.open("rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL))
-            lines = stream.read().decode(errors="replace").split("\n")
-            for at in [number for number, line in enumerate(lines) if line.startswith("\N{EM DASH} ")]:
+            for note in notes_in(stream.read().decode(errors="replace")):
                 with suppress(Unproven):
-                    self._merge([Checkpoint.parse("\n".join([*lines[max(0, at - 4) : at - 1], ""]))])
+                    self._merge([Checkpoint.parse(note.rpartition("\n\n")[0] + "\n")])
 
 
 @contextmanager

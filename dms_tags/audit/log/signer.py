@@ -130,6 +130,14 @@ class Checkpointer:
             return self._wait(name, position) if self._key is None else None
         return self.log.covering(signed["log"], position) if signed is not None else None
 
+    def sign(self, name: str, text: str) -> str | None:
+        """The signature line of the note `text` by the key of the logs, under `name`; None where this service has no such key."""
+        try:
+            key, _ = self._authority()
+        except NotSigned:
+            return None
+        return key.signer(name).sign(text).rpartition("\n\n")[2].removesuffix("\n")
+
     def start_anew(self, origin: str) -> tuple[LogIdentity | None, LogIdentity]:
         """Begins a new line of checkpoints under `origin`, with the key at hand; the identity before, and the new one.
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
-from dms_tags.audit.log.checkpoint import Checkpoint
+from dms_tags.audit.log.checkpoint import AnotherLog, Checkpoint
 from dms_tags.audit.log.keys import Identities
 from dms_tags.audit.log.merkle import HASH_SIZE
 from dms_tags.audit.log.note import Verifier
 from dms_tags.audit.log.store import Log
 from dms_tags.audit.log.tiles import WIDTH, Tile
 from dms_tags.audit.trail.entry import canonical, flat
-from dms_tags.audit.verify.report import Kept, Progress, Report
+from dms_tags.audit.verify.replay import baselines, compare
+from dms_tags.audit.verify.report import CannotTell, Kept, Progress, Report
+from dms_tags.audit.verify.tiles import check_tiles
 from dms_tags.audit.verify.tree import LogVerification
 from dms_tags.errors import Unproven
 from dms_tags.store.database import Database
@@ -36,31 +38,68 @@ def verify_database(
     newest = log.newest(name)
     if newest is None:
         return Report(unknown=[f"no checkpoint of {name} was ever signed: there is nothing to hold the trail against"])
+    line = _Line(log, name, [*keys, *identity.verifiers(tenant)])
     try:
         checkpoint = Checkpoint.open(newest["note"], keys)
         kept = Kept() if kept_text is None else Kept.read(kept_text, [*keys, *identity.verifiers(tenant)])
-        report = LogVerification(_DatabaseSource(log, tenant), checkpoint, kept, _line(log, name)).run(progress)
+    except (AnotherLog, CannotTell) as error:
+        return Report.failed(str(error)) if line.altered(newest) else Report(unknown=[str(error)])
     except Unproven as error:
-        report = Report()
-        report.found(None, str(error))
-        return report
+        return Report.failed(str(error))
+    source = _DatabaseSource(log, tenant)
+    standings = baselines(database, tenant)
+    try:
+        report = LogVerification(source, checkpoint, kept, line, standings).run(progress)
+    except Unproven as error:
+        report = Report.failed(str(error))
+    for _ in line:  # also where the comparison ended early
+        pass
+    if line.fault is not None:
+        report.found(None, line.fault)
+    check_tiles(database, tenant, checkpoint.size, report)
+    if report.position_free:  # else what the trail leaves of a resource is not known
+        for fault in compare(database, tenant, standings):
+            report.found(None, fault.what)
     if not verifiers:
         report.remarks.append("the public key was taken from the database itself: give --key to be sure whose it is")
     return report
 
 
-def _line(log: Log, name: str) -> Iterator[Checkpoint]:
-    """All that was signed, in order.  Raises `Unproven` where one is missing or was altered."""
-    number = 0
-    while batch := log.after(name, number, LINE_BATCH):
-        for document in batch:
-            if document["number"] != number + 1:
-                raise Unproven(f"checkpoint number {number + 1} of {name} is missing")
-            number = document["number"]
-            checkpoint = Checkpoint.parse(document["note"].rpartition("\n\n")[0] + "\n")
-            if (checkpoint.origin, checkpoint.size, checkpoint.root) != (name, document["size"], bytes(document["root"])):
-                raise Unproven(f"checkpoint number {number} of {name} was altered")
-            yield checkpoint
+class _Line:
+    """All checkpoints that were signed, in order; `fault` tells what is wrong where the line breaks off."""
+
+    def __init__(self, log: Log, name: str, keys: Sequence[Verifier]) -> None:
+        self._log = log
+        self._name = name
+        self._keys = keys
+        self._checkpoints = self._read()
+        self.fault: str | None = None
+
+    def __iter__(self) -> Iterator[Checkpoint]:
+        return self._checkpoints
+
+    def altered(self, document: Mapping[str, Any]) -> bool:
+        """Whether the note is not the one that the members beside it tell of."""
+        return str(document["note"]).partition("\n")[0] != self._name
+
+    def _read(self) -> Iterator[Checkpoint]:
+        number = 0
+        while batch := self._log.after(self._name, number, LINE_BATCH):
+            for document in batch:
+                if document["number"] != number + 1:
+                    self.fault = f"checkpoint number {number + 1} of {self._name} is missing"
+                    return
+                number = document["number"]
+                try:
+                    checkpoint = Checkpoint.open(document["note"], self._keys)
+                    same = (self._name, document["size"], bytes(document["root"]))
+                except (Unproven, KeyError, TypeError, AttributeError) as error:
+                    self.fault = f"checkpoint number {number} of {self._name} was altered: {error}"
+                    return
+                if (checkpoint.origin, checkpoint.size, checkpoint.root) != same:
+                    self.fault = f"checkpoint number {number} of {self._name} was altered: its note tells of another size or root"
+                    return
+                yield checkpoint
 
 
 class _DatabaseSource:
@@ -81,8 +120,8 @@ class _DatabaseSource:
 
     def tile(self, level: int, number: int, width: int) -> bytes:
         tile = (level, number)
-        found = self._tiles if tile in self._tiles else self._log.tiles(self._tenant, [tile])
-        return found.get(tile, b"")[: width * HASH_SIZE]
+        tiles = self._tiles if tile in self._tiles else self._log.tiles(self._tenant, [tile])
+        return tiles.get(tile, b"")[: width * HASH_SIZE]
 
     def _read_ahead(self, begin: int) -> None:
         """Reads the next `AHEAD` tiles and their entries at once: round trips would cost more than all the hashing."""

@@ -19,7 +19,7 @@ import httpx
 
 from dms_tags.audit.export import rows
 from dms_tags.audit.export.exporter import HEAD_HEADER
-from dms_tags.audit.export.manifest import MANIFEST, MARK, manifest_beside
+from dms_tags.audit.export.manifest import MANIFEST, MARK, RUN_FILTERS, manifest_beside, seal
 from dms_tags.audit.log import merkle
 from dms_tags.audit.log.checkpoint import Checkpoint
 from dms_tags.audit.trail.entry import canonical
@@ -27,8 +27,6 @@ from dms_tags.audit.verify.live import TRAIL, CannotLook, Remote, remote_tree
 from dms_tags.errors import CannotStart
 
 PROGRESS_EVERY: Final = 5_000
-RUN_FILTERS: Final = frozenset({"from", "to", "after", "before"})
-"""With no others the export is a run of positions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +123,11 @@ class Download:
 
     def _fetch(self, out: BinaryIO, before: int | None) -> bytes:
         """Writes the lines that are missing; the manifest line of the whole."""
-        query = {**self._wanted.filters, "format": "ndjson", "proofs": str(self._wanted.proofs).lower()}
+        query = {
+            **self._wanted.filters,
+            "format": "ndjson",
+            "proofs": str(self._wanted.proofs and self._wanted.form == "ndjson").lower(),
+        }
         resumed = before is not None
         if before is not None:
             query["before"] = before
@@ -146,7 +148,11 @@ class Download:
                     manifest = json.loads(line)["manifest"]
                     if manifest["sha256"] != part.hexdigest() or manifest["count"] != count:
                         raise CannotLook("the export came spoilt: its sum is not its manifest's")
-                    return self._whole(manifest) if resumed or self._wanted.form == "csv" else line
+                    if resumed:
+                        return self._whole(manifest, end)
+                    if self._wanted.form == "csv":  # what the service signed is of the lines, not of the table
+                        return seal(manifest | {"sha256": self._digest.hexdigest(), "lines": manifest["sha256"]})
+                    return line
                 part.update(line)
                 count += 1
                 entry = json.loads(line)
@@ -160,9 +166,11 @@ class Download:
         self._digest.update(line)
         out.write(line)
 
-    def _whole(self, manifest: Mapping[str, Any]) -> bytes:
-        """The manifest line of a file that came in several parts, or that has another form than its lines came in."""
-        document = {name: value for name, value in manifest.items() if name != "total"}
+    def _whole(self, manifest: Mapping[str, Any], end: int) -> bytes:
+        """The manifest line of a file that came in several parts: nobody signed the whole, so it has no signature."""
+        document = {name: value for name, value in manifest.items() if name != "signature"}
+        if "before" not in self._wanted.filters:
+            document["head"] = end - 1
         # what was added to ask for the rest alone is no part of what was asked for
         filters = {name: value for name, value in document["filters"].items() if name in self._wanted.filters}
         if "after" in filters:
@@ -177,8 +185,7 @@ class Download:
         run = document.pop("run", None)
         if document["checkpoint"] and self._count and not filters.keys() - RUN_FILTERS:
             document["run"] = self._run(Checkpoint.parse(document["checkpoint"].rpartition("\n\n")[0] + "\n").size, run)
-        text = canonical({"manifest": document})[:-2]
-        return text + b',"total":"' + hashlib.sha256(text).hexdigest().encode() + b'"}}\n'
+        return seal(document)
 
     def _run(self, size: int, of_rest: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """What proves the whole: the marks of what came earlier are made from it, those of the rest are the log's own."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dms_tags.audit.verify.replay import Standing, apply
+from dms_tags.audit.verify.replay import Replayed, apply
 
 MALFORMED = "is no entry of an audit trail"
 
@@ -18,22 +18,22 @@ class Broken(Exception):
 class Examiner:
     """Takes the entries of one tenant's trail, from the one behind position `after` on, each with its canonical JSON.
 
-    Where `after` is not 0 what stood before is not known, and is learnt from what the entries say of it.
+    Where `after` is not 0 and `standings` does not tell how resources stood there, it is learnt from what the entries say of it.
     """
 
-    def __init__(self, after: int = 0) -> None:
+    def __init__(self, after: int = 0, tenant: str | None = None, standings: dict[str, Replayed] | None = None) -> None:
         self.position = after
         self.fault: tuple[int, str] | None = None
-        self.tenant: str | None = None
-        self._whole = after == 0
+        self.tenant = tenant
+        self.standings: dict[str, Replayed] = {} if standings is None else standings
+        self._whole = after == 0 or standings is not None
         self._newest = ""
-        self._standings: dict[str, Standing] = {}
         self._met: set[tuple[str, str]] = set()
 
-    def take(self, leaf: bytes) -> None:
-        """Takes the next entry.  Raises `Broken` where it is none, or not the next."""
+    def take(self, leaf: bytes) -> Mapping[str, Any]:
+        """Takes the next entry, and gives it back.  Raises `Broken` where it is none, or not the next."""
         try:
-            entry = json.loads(leaf)
+            entry: Mapping[str, Any] = json.loads(leaf)
             position, resource, recorded = entry["position"], entry["resource"], entry["recordedAt"]
             if self.tenant is None:
                 self.tenant = entry["tenant"]
@@ -44,24 +44,25 @@ class Examiner:
             raise Broken(_not_next(position, expected))
         if self.fault is not None:
             self.position = expected
-            return
+            return entry
         try:
             wrong = self._apply(entry, resource)
             if entry["tenant"] != self.tenant:
                 wrong = f"belongs to the tenant {entry['tenant']!r}, not to {self.tenant!r}"
             elif recorded < self._newest:
                 wrong = f"recordedAt runs backwards, from {self._newest} to {recorded}"
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, AttributeError) as error:
             raise Broken(MALFORMED) from error
         self.position = expected
         self._newest = recorded
         if wrong is not None:
             self.fault = (expected, wrong)
+        return entry
 
     def _apply(self, entry: Mapping[str, Any], resource: str) -> str | None:
-        standing = self._standings.get(resource)
+        standing = self.standings.get(resource)
         if standing is None:
-            standing = self._standings[resource] = Standing()
+            standing = self.standings[resource] = Replayed()
             if not self._whole:
                 standing.revision = entry["revision"] - 1
         if not self._whole and (resource, entry["name"]) not in self._met:

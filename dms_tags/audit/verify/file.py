@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from dms_tags.audit.export import rows
-from dms_tags.audit.export.manifest import MANIFEST, MARK, CutOff, Manifest, Run, entries_of, hashes_of, is_table
+from dms_tags.audit.export.manifest import MANIFEST, MARK, CutOff, Manifest, NoExport, Run, entries_of, hashes_of, is_table
 from dms_tags.audit.log import merkle
-from dms_tags.audit.log.checkpoint import Checkpoint
+from dms_tags.audit.log.checkpoint import AnotherLog, Checkpoint
 from dms_tags.audit.log.merkle import RangeProof
 from dms_tags.audit.log.note import Verifier
 from dms_tags.audit.trail.entry import canonical
 from dms_tags.audit.verify.examiner import MALFORMED, Broken, Examiner
-from dms_tags.audit.verify.report import Kept, KeptRoots, Progress, Report
+from dms_tags.audit.verify.matching import Matching, ends
+from dms_tags.audit.verify.report import CannotTell, Kept, Progress, Report, RootLine
 from dms_tags.errors import Unproven
 
 PROGRESS_EVERY: Final = 5_000
@@ -27,15 +28,23 @@ def verify_file(file: Path, verifiers: Sequence[Verifier], kept_text: str | None
     """Verifies the NDJSON export in `file`.  Raises `OSError` where it cannot be read."""
     try:
         manifest = Manifest.read(file)
+    except NoExport as error:
+        return Report(unknown=[str(error)])
+    except CutOff as error:
+        return _without_manifest(file, str(error), progress, cut_off=True)
+    except Unproven as error:
+        return _without_manifest(file, str(error), progress, cut_off=False)
+    try:
         checkpoint = None if manifest.note is None else Checkpoint.open(manifest.note, verifiers)
         kept = Kept() if kept_text is None else Kept.read(kept_text, list(verifiers))
-    except CutOff as error:
-        return _without_manifest(file, str(error), progress)
+    except CannotTell as error:
+        return Report(unknown=[str(error)])
     except Unproven as error:
-        report = _without_manifest(file, str(error), progress)
-        report.findings.sort(key=lambda finding: finding.position is None)
-        return report
+        if isinstance(error, AnotherLog) and manifest.intact:
+            return Report(unknown=[f"{error}: give the key of that log"])
+        return _without_manifest(file, str(error), progress, cut_off=False)
     verification = _FileVerification(file, manifest, checkpoint, kept)
+    verification.check_manifest(verifiers)
     return verification.run(progress)
 
 
@@ -48,8 +57,26 @@ class _FileVerification:
         self._checkpoint = checkpoint
         self._kept = kept
         self._digest = sha256()
+        self._lines_digest = sha256()
         self._count = 0
+        self._matching = Matching(manifest.filters)
         self.report = Report(checkpoint=checkpoint, first=manifest.first)
+
+    def check_manifest(self, verifiers: Sequence[Verifier]) -> None:
+        """What the manifest says of itself: who signed it, of whose trail and by which filters it is."""
+        manifest, checkpoint, report = self._manifest, self._checkpoint, self.report
+        try:
+            manifest.check_signature(verifiers)
+        except Unproven as error:
+            report.found(None, f"the manifest, the last line, was altered: {error}")
+        if checkpoint is not None and not checkpoint.origin.endswith(f"/{manifest.tenant}"):
+            report.found(
+                None, f"the manifest tells of the tenant {manifest.tenant!r}, its checkpoint is one of {checkpoint.origin}"
+            )
+        if self._matching.unknown:
+            report.found(None, f"the manifest tells of filters that there are not: {', '.join(self._matching.unknown)}")
+        if manifest.head < manifest.last:
+            report.found(None, f"the manifest tells of entries up to {manifest.last} in a trail of {manifest.head}")
 
     def run(self, progress: Progress) -> Report:
         """Reads the file to its end and tells what was found."""
@@ -57,8 +84,46 @@ class _FileVerification:
             self._verify_run(self._manifest.run, self._checkpoint, progress)
         else:
             self._verify_part(progress)
+        self._check_ends()
         self._compare_manifest()
+        if not self.report.findings and self._checkpoint is not None:
+            self._tell_proven()
         return self.report
+
+    def _check_ends(self) -> None:
+        """A run of positions begins and ends where its filters say."""
+        report, manifest = self.report, self._manifest
+        if not report.position_free or not manifest.contiguous or not report.entries:
+            return
+        first, last = ends(manifest)
+        if first is not None and report.first != first:
+            report.found(first, f"is missing: by the manifest's filters the export begins here, not at {report.first}")
+        elif last is not None and report.last > last:
+            report.found(last + 1, "stands behind the end that the manifest's filters and head tell of")
+        elif last is not None and report.last < last:
+            report.found(report.last + 1, f"is missing: by the manifest the export goes on to position {last}")
+        elif manifest.run is None and self._checkpoint is not None:
+            report.found(None, "the manifest was altered: what proves a run of positions (run) was taken away")
+
+    def _tell_proven(self) -> None:
+        """What was proven, each by its name; all lines are in order."""
+        report, manifest = self.report, self._manifest
+        signed = manifest.signature is not None
+        if manifest.run is not None:
+            report.proven.append(f"genuine: each of the {report.entries} entries was signed")
+            report.proven.append(f"complete: nothing is missing between the positions {report.first} and {report.last}")
+            if not signed:
+                report.remarks.append("the manifest itself is not signed: its filters, and how far the trail went, are not told")
+        elif not report.unknown and report.entries:
+            report.proven.append(f"genuine: each of the {report.entries} entries was signed")
+            if signed:
+                report.proven.append(
+                    f"complete: all that matches its filters up to position {manifest.head}, by the signed manifest"
+                )
+            else:
+                report.unknown.append("completeness not told: nobody signed the manifest, so entries may have been left out")
+        if not manifest.complete:
+            report.remarks.append("what was archived before is not in this file, by its manifest")
 
     def _lines(self, progress: Progress) -> Iterator[bytes]:
         """The lines with entries; the rows of a table as the lines that they tell, an empty one where they tell none."""
@@ -66,13 +131,21 @@ class _FileVerification:
         in_table = is_table(self._file)
         if in_table:
             self._digest.update(next(spelt_lines, b""))
+            for row in spelt_lines:
+                self._digest.update(row)
+                line = _told(row)
+                self._lines_digest.update(line)
+                yield self._counted(line, progress)
         for spelt in spelt_lines:
             self._digest.update(spelt)
-            self._count += 1
-            if not self._count % PROGRESS_EVERY:
-                progress(self._count, self._manifest.count)
-            yield _told(spelt) if in_table else spelt
+            yield self._counted(spelt, progress)
         progress(self._count, self._manifest.count)
+
+    def _counted(self, line: bytes, progress: Progress) -> bytes:
+        self._count += 1
+        if not self._count % PROGRESS_EVERY:
+            progress(self._count, self._manifest.count)
+        return line
 
     def _verify_run(self, run: Run, checkpoint: Checkpoint, progress: Progress) -> None:
         report, begin = self.report, self._manifest.first - 1
@@ -81,13 +154,20 @@ class _FileVerification:
         except Unproven as error:
             report.found(None, f"the manifest was altered: {error}")
             rebuilt = None
-        examiner, marks = Examiner(begin), bytearray()
-        kept = KeptRoots([one for one in self._kept.checkpoints if one.size > begin], "the checkpoint kept outside")
+        examiner, marks = Examiner(begin, self._manifest.tenant), bytearray()
+        kept = RootLine(
+            [checkpoint for checkpoint in self._kept.checkpoints if checkpoint.size > begin], "the checkpoint kept outside"
+        )
+        matching = self._matching if self._manifest.filters else None
         lines = self._lines(progress)
         try:
             for line in lines:
                 leaf = self._leaf(line, examiner.position + 1)
-                examiner.take(leaf)
+                entry = examiner.take(leaf)
+                if matching is not None and examiner.fault is None:
+                    contradicted = matching.wrong(entry)
+                    if contradicted is not None:
+                        examiner.fault = (examiner.position, contradicted)
                 digest = merkle.leaf_hash(leaf)
                 marks += digest[:MARK]
                 if rebuilt is not None:
@@ -99,10 +179,13 @@ class _FileVerification:
         for _ in lines:  # the sum of the file is told from all of it
             pass
         report.last, report.entries = examiner.position, examiner.position - begin
-        if not report.findings and report.last < self._manifest.last:
+        told = begin + len(run.marks) // MARK
+        if report.position_free and report.last < max(self._manifest.last, told):
             report.found(report.last + 1, "is missing: the file is cut off here")
+        elif report.position_free and report.last > told:
+            report.found(told + 1, "stands behind the end that the manifest tells of: its marks end before")
         differs = _first_difference(bytes(marks), run.marks)
-        at_end = not report.findings and rebuilt is not None
+        at_end = report.position_free and rebuilt is not None
         if at_end and rebuilt is not None and self._gives_root(rebuilt, run, checkpoint):
             if differs is not None:
                 report.found(None, "the manifest was altered: its marks are not those of the entries, which hold")
@@ -143,51 +226,53 @@ class _FileVerification:
 
     def _hold_against(self, left: Sequence[Checkpoint]) -> None:
         """What the file does not reach of the checkpoints kept outside."""
-        report, manifest, own = self.report, self._manifest, self._checkpoint
+        report, own = self.report, self._checkpoint
         for kept in left:
             if own is not None and kept.size == own.size:
                 if kept.root != own.root:
                     report.found(None, f"the checkpoint kept outside at {kept.size} has another root than that of the file")
-            elif manifest.head < kept.size:
-                report.found(
-                    manifest.head + 1,
-                    f"is missing: the checkpoint kept outside covers {kept.size} entries, the trail had {manifest.head} at the export",
-                )
             else:
-                report.unknown.append(f"the checkpoint kept outside at {kept.size} is not the one of this file, nor within it")
+                report.unknown.append(
+                    f"the checkpoint kept outside covers {kept.size} entries, this file goes to {report.last}: "
+                    "not told beyond its end (export again, then compare)"
+                )
 
     def _verify_part(self, progress: Progress) -> None:
         """A part of a trail: each line must have its own proof."""
         report = self.report
-        revisions: dict[str, int] = {}
         unproven = 0
+        revision: int | None = None
         lines = self._lines(progress)
         for line in lines:
-            position = _position(line)
-            if position is None:
+            entry = _entry(line)
+            if entry is None:
                 report.found(report.last + 1, f"{MALFORMED} (line {self._count})")
                 break
+            position = entry["position"]
             if position <= report.last:
-                lowest = min([position, *(later for later in map(_position, lines) if later is not None)])
-                report.found(lowest, f"stands behind position {report.last}: out of order, or a second time")
+                others = (later["position"] for later in map(_entry, lines) if later is not None)
+                report.found(min([position, *others]), f"stands behind position {report.last}: out of order, or a second time")
                 break
+            wrong = self._wrong(entry, report.last, revision)
             try:
                 unproven += self._leaf(line, position) == line[:-1]
             except (Broken, Unproven) as error:
-                report.found(position, str(error))
+                wrong = (position, str(error))
+            if wrong is not None:
+                report.found(*wrong)
                 break
-            report.last = position
+            if not report.entries:
+                report.first = position
+            report.last, revision = position, entry["revision"]
             report.entries += 1
-            entry = json.loads(line)
-            before = revisions.get(entry["resource"], entry["revision"] - 1)
-            if self._manifest.one_resource and entry["revision"] != before + 1:
-                report.found(position, f"has revision {entry['revision']} after {before}: entries between were left out")
-                break
-            revisions[entry["resource"]] = entry["revision"]
         for _ in lines:
             pass
-        if not report.findings and report.last < self._manifest.last:
-            report.found(report.last + 1, "is missing: the file is cut off here")
+        if report.position_free and report.last < self._manifest.last:
+            what = f"is the last entry here; the manifest tells of entries up to {self._manifest.last}: cut off behind it"
+            if self._manifest.contiguous or not report.last:
+                report.found(report.last + 1, "is missing: the file is cut off here")
+            else:
+                report.found(report.last, what)
         if self._checkpoint is None:
             report.unknown.append("the file has no checkpoint: the service that made it could not sign, so nothing is proven")
         elif unproven:
@@ -196,20 +281,40 @@ class _FileVerification:
             )
         self._hold_against(self._kept.checkpoints)
 
+    def _wrong(self, entry: Mapping[str, Any], before: int, revision: int | None) -> tuple[int, str] | None:
+        """At which position the entry that follows `before` shows that something is wrong, and what."""
+        position, manifest = entry["position"], self._manifest
+        if entry["tenant"] != manifest.tenant:
+            return position, f"belongs to the tenant {entry['tenant']!r}, not to {manifest.tenant!r}"
+        contradicted = self._matching.wrong(entry)
+        if contradicted is not None:
+            return position, contradicted
+        expected = before + 1 if before else ends(manifest)[0]
+        if manifest.contiguous and expected is not None and position != expected:
+            return expected, f"is missing; position {position} stands here"
+        if manifest.one_resource and revision is not None and entry["revision"] != revision + 1:
+            return position, f"has revision {entry['revision']} after {revision}: entries between were left out"
+        return None
+
     def _compare_manifest(self) -> None:
         """Count and sum, where the entries themselves hold: else they only repeat what was found."""
         report, manifest = self.report, self._manifest
         if report.findings:
             return
+        between = f"between the positions {report.first} and {report.last}" if report.entries else ""
         if not manifest.intact:
             report.found(None, "the manifest, the last line, was altered")
         elif self._count != manifest.count or (manifest.count and report.last != manifest.last):
             report.found(
                 None,
-                f"the manifest tells of {manifest.count} entries up to {manifest.last}; there are {self._count} up to {report.last}",
+                f"the manifest tells of {manifest.count} entries up to {manifest.last}; there are {self._count} {between}",
             )
         elif self._digest.hexdigest() != manifest.sha256:
-            report.found(None, "the sum of the lines is not the manifest's sha256: the file or its manifest was altered")
+            report.found(
+                None, f"the sum of the lines {between} is not the manifest's sha256: the file or its manifest was altered"
+            )
+        elif is_table(self._file) and manifest.lines not in (None, self._lines_digest.hexdigest()):
+            report.found(None, f"the rows {between} are not the lines that the manifest was signed for")
 
 
 def _told(row: bytes) -> bytes:
@@ -219,16 +324,24 @@ def _told(row: bytes) -> bytes:
         return b"\n"
 
 
-def _position(line: bytes) -> int | None:
+def _entry(line: bytes) -> Mapping[str, Any] | None:
+    """The entry of a line, None where it is none."""
     try:
-        entry = json.loads(line)
-        position, _, _ = entry["position"], entry["resource"], entry["revision"]
+        entry = json.loads(line, object_pairs_hook=_members)
+        position, revision, _, _ = entry["position"], entry["revision"], entry["resource"], entry["tenant"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    return position if type(position) is int else None
+    return entry if type(position) is int and type(revision) is int and position > 0 else None
 
 
-def _without_manifest(file: Path, what: str, progress: Progress) -> Report:
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a member twice")
+    return document
+
+
+def _without_manifest(file: Path, what: str, progress: Progress, *, cut_off: bool) -> Report:
     """What can be told of a file whose end says nothing: where the run of its entries breaks off."""
     report = Report()
     examiner: Examiner | None = None
@@ -238,16 +351,18 @@ def _without_manifest(file: Path, what: str, progress: Progress) -> Report:
             break
         try:
             if examiner is None:
-                first = json.loads(line)["position"]
-                examiner = Examiner(first - 1)
-                report.first = first
+                entry = _entry(line)
+                if entry is None:
+                    break
+                report.first = entry["position"]
+                examiner = Examiner(report.first - 1)
             examiner.take(line[:-1])
-        except (Broken, ValueError, TypeError, KeyError):
+        except Broken:
             break
         report.entries += 1
     progress(report.entries, report.entries)
     report.last = examiner.position if examiner is not None else 0
-    report.found(report.last + 1 if what.startswith("the file is cut off") else None, what)
+    report.found(report.last + 1 if cut_off else None, what)
     return report
 
 

@@ -7,12 +7,12 @@ from typing import Final
 
 import httpx
 
-from dms_tags.audit.log.checkpoint import Checkpoint
+from dms_tags.audit.log.checkpoint import AnotherLog, Checkpoint
 from dms_tags.audit.log.merkle import HASH_SIZE
 from dms_tags.audit.log.note import Verifier
 from dms_tags.audit.log.tiles import WIDTH, Tile, TileName, TileTree, width_at
 from dms_tags.audit.trail.entry import canonical
-from dms_tags.audit.verify.report import Kept, Progress, Report
+from dms_tags.audit.verify.report import CannotTell, Kept, Progress, Report
 from dms_tags.audit.verify.tree import LogVerification
 from dms_tags.errors import Unproven
 
@@ -54,10 +54,10 @@ def verify_live(client: httpx.Client, verifiers: Sequence[Verifier], kept_text: 
         keys = list(verifiers) or [Verifier.parse(remote.get("/log/key").text)]
         checkpoint = Checkpoint.open(remote.get("/log/checkpoint").text, keys)
         kept = Kept() if kept_text is None else Kept.read(kept_text, keys)
+    except (AnotherLog, CannotTell) as error:
+        return Report(unknown=[str(error)])
     except Unproven as error:
-        report = Report()
-        report.found(None, str(error))
-        return report
+        return Report.failed(str(error))
     report = LogVerification(_LiveSource(remote, checkpoint.size), checkpoint, kept).run(progress)
     if not verifiers:
         report.remarks.append("the public key was taken from the service itself: give --key to be sure whose it is")
@@ -67,9 +67,10 @@ def verify_live(client: httpx.Client, verifiers: Sequence[Verifier], kept_text: 
 class _LiveSource:
     def __init__(self, remote: Remote, size: int) -> None:
         self._remote = remote
-        oldest = remote.get("?order=asc&limit=1").json()["entries"]
+        page = remote.get("?order=asc&limit=1").json()
+        oldest = page["entries"]
         self.first = int(oldest[0]["position"]) if oldest else size + 1
-        self.head = size
+        self.head = max(size, int(page["head"]))
 
     def leaves(self, begin: int, end: int) -> list[bytes]:
         number = begin // WIDTH

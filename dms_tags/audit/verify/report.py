@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Final
 
 from dms_tags.audit.log.checkpoint import Checkpoint
-from dms_tags.audit.log.note import Verifier
+from dms_tags.audit.log.note import Verifier, notes_in
 from dms_tags.errors import Unproven
 
 HOLDS: Final = 0
 FAILS: Final = 1
 NOT_LOOKED: Final = 2
+
+
+class CannotTell(Exception):
+    """What was given to verify with, or the file, says nothing; the text says why, and what to do."""
+
 
 Progress = Callable[[int, int], None]
 """Is told entries done, and entries in all (0: not known yet)."""
@@ -32,12 +37,13 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """The outcome: what was looked at, what does not hold, and what could not be told."""
+    """The outcome: what was looked at, what of it was proven, what does not hold, and what could not be told."""
 
     entries: int = 0
     first: int = 0
     last: int = 0
     checkpoint: Checkpoint | None = None
+    proven: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -45,6 +51,23 @@ class Report:
     def found(self, position: int | None, what: str) -> None:
         """Adds a finding."""
         self.findings.append(Finding(position, what))
+
+    @classmethod
+    def failed(cls, what: str) -> Report:
+        """A report of nothing but one thing that does not hold, at no position."""
+        return cls(findings=[Finding(None, what)])
+
+    @property
+    def verdict(self) -> str:
+        """The outcome in words: whether all holds, and what was proven, each by its name."""
+        if self.findings:
+            return "does not hold"
+        return "; ".join(["not proven" if self.status == NOT_LOOKED else "holds", *self.proven])
+
+    @property
+    def position_free(self) -> bool:
+        """Whether nothing was found at any position so far."""
+        return all(finding.position is None for finding in self.findings)
 
     @property
     def worst(self) -> Finding | None:
@@ -67,31 +90,29 @@ class Kept:
 
     @classmethod
     def read(cls, text: str, verifiers: list[Verifier]) -> Kept:
-        """All checkpoints in `text`, a note or a witness file, of the logs of `verifiers`.  Raises `Unproven` where there is none."""
-        found: dict[int, Checkpoint] = {}
-        lines = text.split("\n")
-        for number, line in enumerate(lines):
-            if not line.startswith("\N{EM DASH} ") or lines[number - 1].startswith("\N{EM DASH} "):
+        """All checkpoints in `text`, a note or a witness file, of the logs of `verifiers`.
+
+        Raises `CannotTell` where there is none, or one that cannot be used; `Unproven` where two contradict each other.
+        """
+        names = {verifier.name for verifier in verifiers}
+        by_size: dict[int, Checkpoint] = {}
+        for note in notes_in(text):
+            if note.partition("\n")[0] not in names:
                 continue
-            begin = number - 1
-            while begin > 0 and lines[begin - 1]:
-                begin -= 1
-            end = number
-            while end < len(lines) and lines[end].startswith("\N{EM DASH} "):
-                end += 1
-            note = "\n".join([*lines[begin:end], ""])
-            if lines[begin] in {verifier.name for verifier in verifiers}:
+            try:
                 checkpoint = Checkpoint.open(note, verifiers)
-                if found.setdefault(checkpoint.size, checkpoint) != checkpoint:
-                    raise Unproven(
-                        f"two checkpoints of {checkpoint.origin} at {checkpoint.size} with different roots were signed"
-                    )
-        if not found:
-            raise Unproven("there is no checkpoint of this log in the file kept outside")
-        return cls(tuple(found[size] for size in sorted(found)))
+            except Unproven as error:
+                raise CannotTell(f"the checkpoint kept outside cannot be used: {error}") from error
+            if by_size.setdefault(checkpoint.size, checkpoint) != checkpoint:
+                raise Unproven(f"two checkpoints of {checkpoint.origin} at {checkpoint.size} with different roots were signed")
+        if not by_size:
+            raise CannotTell(
+                "there is no checkpoint of this log in the file kept outside: is it empty, cut off, or another log's?"
+            )
+        return cls(tuple(by_size[size] for size in sorted(by_size)))
 
 
-class KeptRoots:
+class RootLine:
     """Compares the roots of a tree that is being rebuilt with those of checkpoints, which come in order of size.
 
     `next_size` is the size at which the next comparison is due; -1: none is.

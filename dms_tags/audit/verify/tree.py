@@ -9,10 +9,13 @@ from dms_tags.audit.log import merkle
 from dms_tags.audit.log.checkpoint import Checkpoint
 from dms_tags.audit.log.merkle import HASH_SIZE, RangeProof
 from dms_tags.audit.log.tiles import WIDTH, TileTree, width_at
+from dms_tags.audit.verify.archived import Archive
 from dms_tags.audit.verify.examiner import Broken, Examiner
-from dms_tags.audit.verify.report import Kept, KeptRoots, Progress, Report
+from dms_tags.audit.verify.replay import Replayed
+from dms_tags.audit.verify.report import Kept, Progress, Report, RootLine
 from dms_tags.errors import Unproven
 
+BASELINE: Final = "; if the entry is the one that was signed, the baseline of its resource was altered or taken away"
 ALTERED: Final = "is not the entry that was signed: its hash is another"
 
 
@@ -35,27 +38,40 @@ class Source(Protocol):
 class LogVerification:
     """Rebuilds the tree of `checkpoint` from the entries, and compares."""
 
-    def __init__(self, source: Source, checkpoint: Checkpoint, kept: Kept, line: Iterable[Checkpoint] = ()) -> None:
+    def __init__(
+        self,
+        source: Source,
+        checkpoint: Checkpoint,
+        kept: Kept,
+        line: Iterable[Checkpoint] = (),
+        standings: dict[str, Replayed] | None = None,
+    ) -> None:
         self._source = source
+        self._standings = standings
         self._checkpoint = checkpoint
         self._begin = source.first - 1
         self._roots = [
-            KeptRoots((one for one in kept.checkpoints if self._begin <= one.size), "the checkpoint kept outside"),
-            KeptRoots((one for one in line if self._begin <= one.size <= checkpoint.size), "the checkpoint of the service"),
+            RootLine((after for after in kept.checkpoints if self._begin <= after.size), "the checkpoint kept outside"),
+            RootLine(
+                (signed for signed in line if self._begin <= signed.size <= checkpoint.size), "the checkpoint of the service"
+            ),
         ]
         self._stops = self._next_stops()
         self._root: bytes | None = None
         self._differs: int | None = None
         self.report = Report(first=source.first, checkpoint=checkpoint)
-        for one in kept.checkpoints:
-            if one.size < self._begin and self._tree().root(one.size) != one.root:
-                self.report.found(None, f"the archived entries up to {one.size} are not those of the checkpoint kept outside")
+        for before in kept.checkpoints:
+            if before.size < self._begin and self._tree().root(before.size) != before.root:
+                self.report.found(None, f"the archived entries up to {before.size} are not those of the checkpoint kept outside")
 
     def run(self, progress: Progress) -> Report:
         """Looks at everything, to the end or to the first break, and tells what was found."""
         report, size, begin = self.report, self._checkpoint.size, self._begin
         if begin > size:
-            report.unknown.append(f"the checkpoint at {size} covers nothing of what is left: the trail begins at {begin + 1}")
+            report.found(
+                None,
+                f"the positions 1 to {begin} are not here, and the newest checkpoint covers {size}: nothing is archived that is not covered",
+            )
             return report
         try:
             left = self._tree().nodes(merkle.covering(0, begin))
@@ -63,13 +79,14 @@ class LogVerification:
             report.found(None, str(error))
             return report
         rebuilt = RangeProof(begin, left)
-        examiner = Examiner(begin)
+        examiner = Examiner(begin, standings=self._standings)
+        archive = Archive(begin)
         total = max(self._source.head, size)
         self._compare_roots(begin, rebuilt)
         for tile_begin in range(begin // WIDTH * WIDTH, total, WIDTH):
             low, high = max(begin, tile_begin), min(tile_begin + WIDTH, total)
             try:
-                self._take(self._source.leaves(low, high), tile_begin, examiner, rebuilt)
+                self._take(self._source.leaves(low, high), tile_begin, examiner, rebuilt, archive)
             except Broken as error:
                 report.found(examiner.position + 1, str(error))
             else:
@@ -81,18 +98,26 @@ class LogVerification:
             if examiner.position < high:
                 break
         if examiner.fault is not None:
-            report.found(*examiner.fault)
+            position, what = examiner.fault
+            report.found(position, f"{what}{BASELINE if begin and self._standings is not None else ''}")
         self._judge()
         self._outside()
+        if begin:
+            archive.judge(size, self._tree().root(begin), report, seen_to=examiner.position)
+        if not report.findings and not report.unknown and report.entries:
+            covered = min(size, report.last)
+            report.proven.append(f"genuine: each of the entries up to position {covered} was signed")
+            report.proven.append(f"complete: nothing is missing between the positions {report.first} and {covered}")
         return report
 
-    def _take(self, leaves: Sequence[bytes], tile_begin: int, examiner: Examiner, rebuilt: RangeProof) -> None:
+    def _take(self, leaves: Sequence[bytes], tile_begin: int, examiner: Examiner, rebuilt: RangeProof, archive: Archive) -> None:
         size = self._checkpoint.size
         width = width_at(size, 0, tile_begin // WIDTH)
         hashes = self._source.tile(0, tile_begin // WIDTH, width) if width else b""
         for leaf in leaves:
-            examiner.take(leaf)
+            entry = examiner.take(leaf)
             position = examiner.position
+            archive.take(entry)
             digest = merkle.leaf_hash(leaf)
             rebuilt.append(digest)
             if self._differs is None and position <= size:

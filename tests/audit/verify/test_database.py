@@ -12,11 +12,13 @@ import pytest
 from dms_tags.audit.log.keys import SigningKey
 from dms_tags.audit.log.note import Signer
 from dms_tags.audit.log.signer import Checkpointer
+from dms_tags.audit.trail.entry import flat
 from dms_tags.audit.verify.database import verify_database
+from dms_tags.audit.verify.replay import Replayed, apply, compare
 from dms_tags.audit.verify.report import Report
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
-from tests.support.trails import entries, fill, keyed
+from tests.support.trails import BEGIN, entries, fill, keyed, place_tags
 
 COUNT = 300
 
@@ -30,6 +32,7 @@ def signed(folder: Path) -> tuple[Database, Checkpointer]:
     checkpointer.checkpoint("default")
     database.trail.insert_many(made[100:])
     checkpointer.checkpoint("default")
+    place_tags(database, made)
     return database, checkpointer
 
 
@@ -44,7 +47,10 @@ def test_holds(tmp_path: Path) -> None:
     database, checkpointer = signed(tmp_path)
     kept = database.collection("log_checkpoints").find_one({"size": 100})
     assert kept is not None
-    database.trail.insert_many([entry for entry in entries(COUNT + 20) if entry["position"] > COUNT])
+    longer = list(entries(COUNT + 20))
+    database.trail.insert_many(longer[COUNT:])
+    database.tags.delete_many({})
+    place_tags(database, longer)
     report = verify(database, checkpointer, kept["note"])
 
     assert (0, COUNT + 20, 1, COUNT + 20) == (report.status, report.entries, report.first, report.last)
@@ -107,11 +113,11 @@ def doubled(database: Database, chance: random.Random) -> int:
 
 
 def swapped(database: Database, chance: random.Random) -> int:
-    one, other = sorted(chance.sample(range(1, COUNT + 1), 2))
-    ids = {position: (database.trail.find_one({"position": position}) or {})["_id"] for position in (one, other)}
-    database.trail.update_one({"_id": ids[one]}, {"$set": {"position": other}})
-    database.trail.update_one({"_id": ids[other]}, {"$set": {"position": one}})
-    return one
+    first, second = sorted(chance.sample(range(1, COUNT + 1), 2))
+    ids = {position: (database.trail.find_one({"position": position}) or {})["_id"] for position in (first, second)}
+    database.trail.update_one({"_id": ids[first]}, {"$set": {"position": second}})
+    database.trail.update_one({"_id": ids[second]}, {"$set": {"position": first}})
+    return first
 
 
 def inserted(database: Database, chance: random.Random) -> int:
@@ -198,7 +204,10 @@ def test_rolled_back_and_signed_anew(tmp_path: Path) -> None:
     database.collection("log_checkpoints").delete_many({"size": COUNT})
     (tmp_path / "signing.key.seen").unlink()
     shorter = verify(database, checkpointer, kept["note"])
-    database.trail.insert_many([entry for entry in entries(COUNT + 50, by="another") if entry["position"] > 100])
+    another = list(entries(COUNT + 50, by="another"))
+    database.trail.insert_many(another[100:])
+    database.tags.delete_many({})
+    place_tags(database, another)
     Checkpointer.of(database, keyed(Settings(), tmp_path)).checkpoint("default")
 
     assert 0 == verify(database, checkpointer).status
@@ -218,3 +227,130 @@ def test_signed_with_another_key(tmp_path: Path) -> None:
         database.collection("log_checkpoints").update_one({"_id": one["_id"]}, {"$set": {"note": note}})
 
     assert "not signed by the key" in str(verify(database, checkpointer).worst)
+
+
+def tag_changed(database: Database) -> None:
+    database.tags.update_one({"tags.0.name": {"$exists": True}}, {"$set": {"tags.0.state": 4711}})
+
+
+def tag_removed(database: Database) -> None:
+    database.tags.update_one({"tags.0.name": {"$exists": True}}, {"$set": {"tags": []}})
+
+
+def document_removed(database: Database) -> None:
+    database.tags.delete_one({})
+
+
+def document_added(database: Database) -> None:
+    document = database.tags.find_one({}) or {}
+    database.tags.insert_one(document | {"_id": "default/object/forged", "id": "forged"})
+
+
+def document_malformed(database: Database) -> None:
+    database.tags.update_one({}, {"$set": {"tags": 5}})
+
+
+def count_changed(database: Database) -> None:
+    database.tags.update_one({}, {"$inc": {"seq": 1}})
+
+
+def level_altered(database: Database) -> None:
+    database.collection("log_tiles").update_one({"level": 1}, {"$set": {"hashes": b"\1" * 32}})
+
+
+def level_deleted(database: Database) -> None:
+    database.collection("log_tiles").delete_many({"level": 1})
+
+
+def tile_deleted(database: Database) -> None:
+    database.collection("log_tiles").delete_one({"level": 0, "number": 0})
+
+
+def width_altered(database: Database) -> None:
+    database.collection("log_tiles").update_one({"level": 0, "number": 1}, {"$set": {"width": 7}})
+
+
+def older_signature_broken(database: Database) -> None:
+    checkpoints = database.collection("log_checkpoints")
+    note = (checkpoints.find_one({"size": 100}) or {})["note"]
+    signature = note.rstrip("\n")
+    checkpoints.update_one(
+        {"size": 100}, {"$set": {"note": signature[:-6] + ("A" if signature[-6] != "A" else "B") + signature[-5:] + "\n"}}
+    )
+
+
+@pytest.mark.parametrize(
+    ("tampering", "words"),
+    [
+        (tag_changed, "changed behind the trail's back"),
+        (tag_removed, "changed behind the trail's back"),
+        (document_removed, "its document is not among the tags"),
+        (document_added, "changes are in the trail by its document"),
+        (document_malformed, "its document lacks a member"),
+        (count_changed, "its document counts"),
+        (level_altered, "tile 1/0 was altered"),
+        (level_deleted, "tile 1/0 is missing"),
+        (tile_deleted, "hash of position 1 was altered"),
+        (width_altered, "told to be 7 hashes wide"),
+        (older_signature_broken, "checkpoint number 1"),
+    ],
+)
+def test_beside_the_entries(tmp_path: Path, tampering: Callable[[Database], None], words: str) -> None:
+    """What is altered beside the entries is found too: tags, tiles of every level and their widths, older signatures."""
+    database, checkpointer = signed(tmp_path)
+    tampering(database)
+    report = verify(database, checkpointer)
+
+    assert 1 == report.status
+    assert [finding for finding in report.findings if words in finding.what], report.findings
+
+
+def test_changes_on_their_way_are_no_fault(tmp_path: Path) -> None:
+    """A change that is in the tags and not yet in the trail is no tampering: the outbox tells of it."""
+    database, checkpointer = signed(tmp_path)
+    document = next(document for document in database.tags.find() if document["tags"])
+    record = {"id": "new", "action": 310, "name": document["tags"][0]["name"], "traceid": "e" * 16, "at": document["lastAt"]}
+    late = record | {"state": 99, "by": "anna", "byKind": "token"}
+    row = {"tags.0.state": 99, "tags.0.traceid": "e" * 16, "tags.0.creationDate": document["lastAt"]}
+    update = {"$set": row | {"outbox": [late]}, "$inc": {"seq": 1}}
+    database.tags.update_one({"_id": document["_id"]}, update)
+
+    assert COUNT == checkpointer.log.trail.head("default")
+    assert [] == list(compare(database, "default", replayed_trail(database)))
+
+
+def replayed_trail(database: Database) -> dict[str, Replayed]:
+    standings: dict[str, Replayed] = {}
+    for entry in database.trail.find(sort=[("position", 1)]):
+        apply(standings.setdefault(entry["resource"], Replayed()), flat(entry))
+    return standings
+
+
+@pytest.mark.parametrize("cut", [1, 256, COUNT])
+@pytest.mark.parametrize("baselines", [False, True])
+def test_pretended_archive(tmp_path: Path, cut: int, baselines: bool) -> None:
+    """Entries that are gone without an order that stands in the log were taken away, whatever the head document says."""
+    database, checkpointer = signed(tmp_path)
+    if baselines:
+        for resource, replayed in replayed_trail(database).items():
+            database.collection("trail_baselines").insert_one(
+                {"tenant": "default", "resource": resource, "cut": cut, "revision": replayed.revision, "tags": []}
+            )
+    database.trail.delete_many({"position": {"$lte": cut}})
+    database.collection("trail_heads").insert_one({"_id": "default", "cut": cut, "recordedAt": BEGIN})
+    report = verify(database, checkpointer)
+
+    assert 1 == report.status
+    assert [finding for finding in report.findings if "no order to archive them" in finding.what], report.findings
+    database.trail.delete_many({})
+    database.tags.delete_many({})
+    assert 1 == verify(database, checkpointer).status
+
+
+def test_everything_deleted(tmp_path: Path) -> None:
+    """Where all is gone, or all but the checkpoints, it does not hold."""
+    database, checkpointer = signed(tmp_path)
+    database.trail.delete_many({})
+    assert 1 == verify(database, checkpointer).status
+    database.collection("log_checkpoints").delete_many({})
+    assert 2 == verify(database, checkpointer).status
