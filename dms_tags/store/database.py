@@ -174,7 +174,9 @@ class Database:
             for collection, name in OUTLIVED:
                 _drop_index(self.collection(collection), name)
             for name, keys, options in TAG_INDEXES:
-                self.tags.create_index(keys, name=name, **options)
+                # mongomock takes a unique index for one of all documents, whatever part it is of
+                kept = {option: given for option, given in options.items() if not (self.mock and option == "unique")}
+                self.tags.create_index(keys, name=name, **kept)
             for name, keys, options in TRAIL_INDEXES:
                 self.trail.create_index(keys, name=name, **options)
             for collection, name, keys, options in OTHER_INDEXES:
