@@ -82,7 +82,7 @@ def call_at_random(ports: Sequence[int], *, calls: int, headers: Mapping[str, st
         for done in [pool.submit(work, number) for number in range(callers)]:
             done.result()
     assert told.faults == [], told.faults[:3]
-    done = {name for name, status in told.statuses if status < 400}
+    answered = {name for name, status in told.statuses if status < 400}
     assert {"GET /api/dms/audit", "GET /tags", "POST /api/dms/objects/tags", "POST /auth/add-tag"} <= done, (
         "hardly anything was done"
     )
