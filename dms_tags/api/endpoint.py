@@ -31,6 +31,10 @@ IDENTIFIED: Final = frozenset(Permission)
 """The permission of routes that need no more than an identity of the tenant, whatever it may do."""
 
 
+CONDITIONAL: Final = ("If-Match", "If-None-Match", "Idempotency-Key")
+"""Headers that a caller rests on: a call that writes honours each, or refuses it by name."""
+
+
 @dataclass(frozen=True, slots=True)
 class PathParameter:
     """A part of a path: how it is read, and how OpenAPI describes it; one that `spans` may contain slashes."""
@@ -75,6 +79,13 @@ class Route:
     def endpoint(self) -> str:
         """The route's name in Flask and its OpenAPI operation id."""
         return self.operation_id or f"{self.api.name}.{self.view.__name__}"
+
+    @property
+    def not_honoured(self) -> tuple[str, ...]:
+        """The conditional headers that the call refuses: all that it does not declare, where it writes."""
+        if self.method == "GET" or self.permissions in (PUBLIC, frozenset({Permission.READ})):
+            return ()
+        return tuple(header for header in CONDITIONAL if header not in self.headers)
 
     @property
     def full_path(self) -> str:
@@ -160,7 +171,7 @@ class Api:
         `scope` is the permission whose tag-name prefixes must cover the path's `{name}`.
         `responses` maps statuses to JSON schemas (or OpenAPI response objects, which have a `description`).
         `body` is a schema of a JSON body, or an OpenAPI request body object.
-        `headers` names the request headers that OpenAPI lists; `check` is one more check of the identity and the path.
+        `headers` names the request headers that the call honours, for OpenAPI, and so that no other condition is dropped; `check` is one more check of the identity and the path.
         `operation_id` is OpenAPI's, where it is not the view's name.
         """
 
@@ -219,6 +230,7 @@ def _dispatch(route: Route, services: Services) -> Callable[..., Response]:
     needs = tuple(route.permissions)
     identify = route.api.identify or _by_guard
     readers = {name: part.parse for name, part in route.path_parameters.items()}
+    refused = route.not_honoured
     spelled = {name: re.sub(r"(?=[A-Z])", "_", name).lower() for name in readers}
 
     def answer(**path: str) -> Response:
@@ -239,6 +251,7 @@ def _dispatch(route: Route, services: Services) -> Callable[..., Response]:
                 identity.require_name(route.scope, parts["name"])
             if route.check is not None:
                 route.check(identity, parts)
+            headers.refuse(request.headers, refused)
             call = Call(request, services, identity, parameters.read(declared, request.args))
             return route.view(call, **{spelled[name]: value for name, value in parts.items()})
         except Exception as error:  # noqa: BLE001 - every API answers in its own shape, also what nobody expected; it is logged

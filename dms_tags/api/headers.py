@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from werkzeug.datastructures import Headers
@@ -66,6 +67,13 @@ def entity_tags(text: str, header: str) -> tuple[str, ...] | None:
     if at < len(text) or not found or text.rstrip().endswith(","):
         raise InvalidParameter(f'{header} is a list of entity tags in double quotes, for instance "01a2", or *')
     return tuple(found)
+
+
+def refuse(headers: Headers, names: Iterable[str]) -> None:
+    """Raises `InvalidParameter` for the first of the headers that is there: a condition is honoured or refused, never dropped."""
+    for name in names:
+        if name in headers:
+            raise InvalidParameter(f"{name} is not honoured by this call: nothing was changed; send it without")
 
 
 def idempotency_key(headers: Headers) -> str | None:
