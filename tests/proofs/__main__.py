@@ -16,6 +16,7 @@ from dms_tags.store.database import Database
 from tests.proofs import calls, clocks, delays, oracle, races, repeats
 from tests.proofs.crashes import crash_again_and_again
 from tests.proofs.failover import fail_over_again_and_again
+from tests.proofs.forgeries import forge_databases, forge_files
 from tests.proofs.frozen import successor_keeps_its_lease
 from tests.proofs.ledger import Ledger
 from tests.proofs.relays import prepared, relays_beside_writers
@@ -138,6 +139,16 @@ def prove_frozen(folder: Path) -> None:
         successor_keeps_its_lease(services[0].port)
 
 
+def prove_forgeries(folder: Path) -> None:
+    """5,000 forged files and 2,000 forged databases, by kind: each is found out, at the right position; honest ones hold."""
+    for forge, count in ((forge_files, 5_000), (forge_databases, 2_000)):
+        tallies = forge(folder, count)
+        for kind, tally in sorted(tallies.items()):
+            _tell(f"{kind}: {tally}")
+        missed = [f"{kind} {line}" for kind, tally in tallies.items() for line in tally.missed]
+        assert not missed, missed[:3]
+
+
 PROOFS: dict[str, Callable[[Path], None]] = {
     "races": prove_races,
     "relays": prove_relays,
@@ -150,6 +161,7 @@ PROOFS: dict[str, Callable[[Path], None]] = {
     "clocks": prove_clocks,
     "calls": prove_calls,
     "frozen": prove_frozen,
+    "forgeries": prove_forgeries,
 }
 
 

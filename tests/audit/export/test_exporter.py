@@ -101,15 +101,18 @@ def test_export_holds(bench: Bench, filters: Filters, proofs: bool, count: int |
 
 
 def as_table(bench: Bench, file: Path) -> Path:
-    """The same export as CSV with its manifest beside it, as `dms-tags audit export` writes both."""
-    *lines, last = file.read_bytes().splitlines(keepends=True)
-    table = rows.head() + b"".join(rows.row(json.loads(line)) for line in lines)
-    manifest = json.loads(last)
-    manifest["manifest"] |= {"sha256": hashlib.sha256(table).hexdigest(), "lines": manifest["manifest"]["sha256"]}
-    csv_file = bench.folder / "export.csv"
-    csv_file.write_bytes(table)
-    manifest_beside(csv_file).write_bytes(_sealed(manifest))
-    return csv_file
+    """The same export as CSV with its manifest beside it."""
+    return as_csv(file.read_bytes().splitlines(keepends=True), bench.folder / "export.csv")
+
+
+def as_csv(lines: list[bytes], file: Path) -> Path:
+    """The lines of an export as CSV in `file`, its manifest beside it, as `dms-tags audit export` writes both."""
+    table = rows.head() + b"".join(rows.row(json.loads(line)) for line in lines[:-1])
+    manifest = json.loads(lines[-1])["manifest"]
+    file.write_bytes(table)
+    sums = {"sha256": hashlib.sha256(table).hexdigest(), "lines": manifest["sha256"]}
+    manifest_beside(file).write_bytes(seal(manifest | sums))
+    return file
 
 
 def test_table_holds(bench: Bench) -> None:
@@ -237,40 +240,41 @@ def changed_value(lines: list[bytes], chance: random.Random) -> tuple[list[bytes
     )
     entry[member] = value
     lines = [*lines[:at], canonical(entry) + b"\n", *lines[at + 1 :]]
-    return _summed(lines), at + 1
+    return summed(lines), at + 1
 
 
 def removed(lines: list[bytes], chance: random.Random) -> tuple[list[bytes], int | None]:
     at = chance.randrange(len(lines) - 1)
-    return _summed([*lines[:at], *lines[at + 1 :]]), at + 1
+    return summed([*lines[:at], *lines[at + 1 :]]), at + 1
 
 
 def doubled(lines: list[bytes], chance: random.Random) -> tuple[list[bytes], int | None]:
     at = chance.randrange(len(lines) - 1)
-    return _summed([*lines[: at + 1], *lines[at:]]), at + 2
+    return summed([*lines[: at + 1], *lines[at:]]), at + 2
 
 
 def swapped(lines: list[bytes], chance: random.Random) -> tuple[list[bytes], int | None]:
     one, other = sorted(chance.sample(range(len(lines) - 1), 2))
     lines = list(lines)
     lines[one], lines[other] = lines[other], lines[one]
-    return _summed(lines), one + 1
+    return summed(lines), one + 1
 
 
 def inserted(lines: list[bytes], chance: random.Random) -> tuple[list[bytes], int | None]:
     at = chance.randrange(len(lines) - 1)
     forged = json.loads(lines[at]) | {"createdBy": "nobody"}
-    return _summed([*lines[:at], canonical(forged) + b"\n", *lines[at:]]), at + 1
+    return summed([*lines[:at], canonical(forged) + b"\n", *lines[at:]]), at + 1
 
 
 def cut_off(lines: list[bytes], chance: random.Random) -> tuple[list[bytes], int | None]:
     at = chance.randrange(1, len(lines) - 1)
     if chance.random() < 0.5:
         return [*lines[:at], lines[at][: chance.randrange(len(lines[at]))]], at + 1
-    return _summed([*lines[:at], lines[-1]]), at + 1
+    return summed([*lines[:at], lines[-1]]), at + 1
 
 
-def _summed(lines: list[bytes]) -> list[bytes]:
+def summed(lines: list[bytes]) -> list[bytes]:
+    """The lines with count and sum in the manifest made to fit."""
     manifest = json.loads(lines[-1])
     manifest["manifest"] |= {"sha256": hashlib.sha256(b"".join(lines[:-1])).hexdigest(), "count": len(lines) - 1}
     return [*lines[:-1], _sealed(manifest)]

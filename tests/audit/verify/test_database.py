@@ -279,22 +279,22 @@ def older_signature_broken(database: Database) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("tampering", "words"),
-    [
-        (tag_changed, "changed behind the trail's back"),
-        (tag_removed, "changed behind the trail's back"),
-        (document_removed, "its document is not among the tags"),
-        (document_added, "changes are in the trail by its document"),
-        (document_malformed, "its document lacks a member"),
-        (count_changed, "its document counts"),
-        (level_altered, "tile 1/0 was altered"),
-        (level_deleted, "tile 1/0 is missing"),
-        (tile_deleted, "hash of position 1 was altered"),
-        (width_altered, "told to be 7 hashes wide"),
-        (older_signature_broken, "checkpoint number 1"),
-    ],
-)
+BESIDE: dict[Callable[[Database], None], str] = {
+    tag_changed: "changed behind the trail's back",
+    tag_removed: "changed behind the trail's back",
+    document_removed: "its document is not among the tags",
+    document_added: "changes are in the trail by its document",
+    document_malformed: "its document lacks a member",
+    count_changed: "its document counts",
+    level_altered: "tile 1/0 was altered",
+    level_deleted: "tile 1/0 is missing",
+    tile_deleted: "hash of position 1 was altered",
+    width_altered: "told to be 7 hashes wide",
+    older_signature_broken: "checkpoint number 1",
+}
+
+
+@pytest.mark.parametrize(("tampering", "words"), BESIDE.items())
 def test_beside_the_entries(tmp_path: Path, tampering: Callable[[Database], None], words: str) -> None:
     """What is altered beside the entries is found too: tags, tiles of every level and their widths, older signatures."""
     database, checkpointer = signed(tmp_path)
