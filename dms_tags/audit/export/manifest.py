@@ -93,7 +93,7 @@ class Manifest:
             if len(document) > 1:
                 raise Unproven("the manifest, the last line, has members beside it")
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            if table_form or (b'"sha256":' in line and b'"checkpoint":' in line):
+            if table_form or line.startswith(MANIFEST) or (b'"sha256":' in line and b'"checkpoint":' in line):
                 raise Unproven("the manifest, the last line, was altered: it cannot be read") from error
             raise CutOff("the file is cut off: its last line is no manifest") from error
         if not line.endswith(b"\n"):
@@ -179,6 +179,21 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise TypeError("an object is missing")
     return value
+
+
+def first_difference(ours: bytes, theirs: bytes) -> int | None:
+    """The number of the first entry whose marks differ; None where those that both have are equal."""
+    common = min(len(ours), len(theirs)) // MARK * MARK
+    if ours[:common] == theirs[:common]:
+        return None
+    low, high = 0, common // MARK
+    while high - low > 1:
+        middle = (low + high) // 2
+        if ours[low * MARK : middle * MARK] == theirs[low * MARK : middle * MARK]:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def hashes_of(texts: Sequence[str]) -> list[bytes]:

@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from dms_tags.audit.export import rows
-from dms_tags.audit.export.manifest import MANIFEST, MARK, CutOff, Manifest, NoExport, Run, entries_of, hashes_of, is_table
+from dms_tags.audit.export.manifest import (
+    MARK,
+    CutOff,
+    Manifest,
+    NoExport,
+    Run,
+    entries_of,
+    first_difference,
+    hashes_of,
+    is_table,
+)
 from dms_tags.audit.log import merkle
 from dms_tags.audit.log.checkpoint import AnotherLog, Checkpoint
 from dms_tags.audit.log.merkle import RangeProof
@@ -17,6 +27,7 @@ from dms_tags.audit.log.note import Verifier
 from dms_tags.audit.trail.entry import canonical
 from dms_tags.audit.verify.examiner import MALFORMED, Broken, Examiner
 from dms_tags.audit.verify.matching import Matching, ends
+from dms_tags.audit.verify.remnant import entry_of, without_manifest
 from dms_tags.audit.verify.report import CannotTell, Kept, Progress, Report, RootLine
 from dms_tags.errors import Unproven
 
@@ -31,9 +42,9 @@ def verify_file(file: Path, verifiers: Sequence[Verifier], kept_text: str | None
     except NoExport as error:
         return Report(unknown=[str(error)])
     except CutOff as error:
-        return _without_manifest(file, str(error), progress, cut_off=True)
+        return without_manifest(file, str(error), progress, cut_off=True)
     except Unproven as error:
-        return _without_manifest(file, str(error), progress, cut_off=False)
+        return without_manifest(file, str(error), progress, cut_off=False)
     try:
         checkpoint = None if manifest.note is None else Checkpoint.open(manifest.note, verifiers)
         kept = Kept() if kept_text is None else Kept.read(kept_text, list(verifiers))
@@ -42,10 +53,10 @@ def verify_file(file: Path, verifiers: Sequence[Verifier], kept_text: str | None
     except Unproven as error:
         if isinstance(error, AnotherLog) and manifest.intact:
             return Report(unknown=[f"{error}: give the key of that log"])
-        return _without_manifest(file, str(error), progress, cut_off=False)
-    verification = _FileVerification(file, manifest, checkpoint, kept)
-    verification.check_manifest(verifiers)
-    return verification.run(progress)
+        return without_manifest(file, str(error), progress, cut_off=False)
+    if not manifest.intact and not _begins_as_told(file, manifest):
+        return without_manifest(file, "the manifest, the last line, was altered", progress, cut_off=False)
+    return _FileVerification(file, manifest, checkpoint, kept).run(verifiers, progress)
 
 
 class _FileVerification:
@@ -59,10 +70,13 @@ class _FileVerification:
         self._digest = sha256()
         self._lines_digest = sha256()
         self._count = 0
-        self._matching = Matching(manifest.filters)
+        # a manifest that was spoilt is no measure of the entries: that it was is told at the end
+        self._matching = Matching(manifest.filters if manifest.intact else {})
+        self._tenant = manifest.tenant if manifest.intact else None
+        self._last = manifest.last if manifest.intact else 0
         self.report = Report(checkpoint=checkpoint, first=manifest.first)
 
-    def check_manifest(self, verifiers: Sequence[Verifier]) -> None:
+    def _check_manifest(self, verifiers: Sequence[Verifier]) -> None:
         """What the manifest says of itself: who signed it, of whose trail and by which filters it is."""
         manifest, checkpoint, report = self._manifest, self._checkpoint, self.report
         try:
@@ -78,8 +92,9 @@ class _FileVerification:
         if manifest.head < manifest.last:
             report.found(None, f"the manifest tells of entries up to {manifest.last} in a trail of {manifest.head}")
 
-    def run(self, progress: Progress) -> Report:
+    def run(self, verifiers: Sequence[Verifier], progress: Progress) -> Report:
         """Reads the file to its end and tells what was found."""
+        self._check_manifest(verifiers)
         if self._manifest.run is not None and self._checkpoint is not None:
             self._verify_run(self._manifest.run, self._checkpoint, progress)
         else:
@@ -93,7 +108,7 @@ class _FileVerification:
     def _check_ends(self) -> None:
         """A run of positions begins and ends where its filters say."""
         report, manifest = self.report, self._manifest
-        if not report.position_free or not manifest.contiguous or not report.entries:
+        if not (report.position_free and manifest.intact and manifest.contiguous and report.entries):
             return
         first, last = ends(manifest)
         if first is not None and report.first != first:
@@ -154,11 +169,11 @@ class _FileVerification:
         except Unproven as error:
             report.found(None, f"the manifest was altered: {error}")
             rebuilt = None
-        examiner, marks = Examiner(begin, self._manifest.tenant), bytearray()
+        examiner, marks = Examiner(begin, self._tenant), bytearray()
         kept = RootLine(
             [checkpoint for checkpoint in self._kept.checkpoints if checkpoint.size > begin], "the checkpoint kept outside"
         )
-        matching = self._matching if self._manifest.filters else None
+        matching = self._matching if self._manifest.filters and self._manifest.intact else None
         lines = self._lines(progress)
         try:
             for line in lines:
@@ -180,11 +195,11 @@ class _FileVerification:
             pass
         report.last, report.entries = examiner.position, examiner.position - begin
         told = begin + len(run.marks) // MARK
-        if report.position_free and report.last < max(self._manifest.last, told):
+        if report.position_free and report.last < max(self._last, told):
             report.found(report.last + 1, "is missing: the file is cut off here")
         elif report.position_free and report.last > told:
             report.found(told + 1, "stands behind the end that the manifest tells of: its marks end before")
-        differs = _first_difference(bytes(marks), run.marks)
+        differs = first_difference(bytes(marks), run.marks)
         at_end = report.position_free and rebuilt is not None
         if at_end and rebuilt is not None and self._gives_root(rebuilt, run, checkpoint):
             if differs is not None:
@@ -244,13 +259,13 @@ class _FileVerification:
         revision: int | None = None
         lines = self._lines(progress)
         for line in lines:
-            entry = _entry(line)
+            entry = entry_of(line)
             if entry is None:
                 report.found(report.last + 1, f"{MALFORMED} (line {self._count})")
                 break
             position = entry["position"]
             if position <= report.last:
-                others = (later["position"] for later in map(_entry, lines) if later is not None)
+                others = (later["position"] for later in map(entry_of, lines) if later is not None)
                 report.found(min([position, *others]), f"stands behind position {report.last}: out of order, or a second time")
                 break
             wrong = self._wrong(entry, report.last, revision)
@@ -267,8 +282,8 @@ class _FileVerification:
             report.entries += 1
         for _ in lines:
             pass
-        if report.position_free and report.last < self._manifest.last:
-            what = f"is the last entry here; the manifest tells of entries up to {self._manifest.last}: cut off behind it"
+        if report.position_free and report.last < self._last:
+            what = f"is the last entry here; the manifest tells of entries up to {self._last}: cut off behind it"
             if self._manifest.contiguous or not report.last:
                 report.found(report.last + 1, "is missing: the file is cut off here")
             else:
@@ -284,6 +299,8 @@ class _FileVerification:
     def _wrong(self, entry: Mapping[str, Any], before: int, revision: int | None) -> tuple[int, str] | None:
         """At which position the entry that follows `before` shows that something is wrong, and what."""
         position, manifest = entry["position"], self._manifest
+        if not manifest.intact:
+            return None
         if entry["tenant"] != manifest.tenant:
             return position, f"belongs to the tenant {entry['tenant']!r}, not to {manifest.tenant!r}"
         contradicted = self._matching.wrong(entry)
@@ -317,65 +334,17 @@ class _FileVerification:
             report.found(None, f"the rows {between} are not the lines that the manifest was signed for")
 
 
+def _begins_as_told(file: Path, manifest: Manifest) -> bool:
+    """Whether the first entry stands where the manifest says: of one that was spoilt even that is not sure."""
+    lines = entries_of(file, manifest.begin)
+    if is_table(file):
+        next(lines, b"")
+    entry = entry_of(next(lines, b""))
+    return entry is None or entry["position"] == manifest.first
+
+
 def _told(row: bytes) -> bytes:
     try:
         return rows.leaf(row) + b"\n"
     except ValueError:
         return b"\n"
-
-
-def _entry(line: bytes) -> Mapping[str, Any] | None:
-    """The entry of a line, None where it is none."""
-    try:
-        entry = json.loads(line, object_pairs_hook=_members)
-        position, revision, _, _ = entry["position"], entry["revision"], entry["resource"], entry["tenant"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
-    return entry if type(position) is int and type(revision) is int and position > 0 else None
-
-
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        raise ValueError("a member twice")
-    return document
-
-
-def _without_manifest(file: Path, what: str, progress: Progress, *, cut_off: bool) -> Report:
-    """What can be told of a file whose end says nothing: where the run of its entries breaks off."""
-    report = Report()
-    examiner: Examiner | None = None
-    end = file.stat().st_size
-    for line in entries_of(file, end):
-        if line.startswith(MANIFEST):
-            break
-        try:
-            if examiner is None:
-                entry = _entry(line)
-                if entry is None:
-                    break
-                report.first = entry["position"]
-                examiner = Examiner(report.first - 1)
-            examiner.take(line[:-1])
-        except Broken:
-            break
-        report.entries += 1
-    progress(report.entries, report.entries)
-    report.last = examiner.position if examiner is not None else 0
-    report.found(report.last + 1 if cut_off else None, what)
-    return report
-
-
-def _first_difference(ours: bytes, theirs: bytes) -> int | None:
-    """The number of the first entry whose marks differ; None where those that both have are equal."""
-    common = min(len(ours), len(theirs)) // MARK * MARK
-    if ours[:common] == theirs[:common]:
-        return None
-    low, high = 0, common // MARK
-    while high - low > 1:
-        middle = (low + high) // 2
-        if ours[low * MARK : middle * MARK] == theirs[low * MARK : middle * MARK]:
-            low = middle
-        else:
-            high = middle
-    return low
