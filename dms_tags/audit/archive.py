@@ -25,7 +25,6 @@ from typing import Any, Final
 from pymongo import ReplaceOne, ReturnDocument
 
 from dms_tags.audit.export.exporter import Export, Exporter
-from dms_tags.audit.export.files import written_whole
 from dms_tags.audit.log.signer import Checkpointer
 from dms_tags.audit.log.tiles import WIDTH
 from dms_tags.audit.trail.entry import Entry, removes
@@ -35,6 +34,7 @@ from dms_tags.audit.trail.trail import BEGINNING
 from dms_tags.audit.verify.file import verify_file
 from dms_tags.audit.verify.report import HOLDS
 from dms_tags.errors import CannotStart, Gone
+from dms_tags.files import written_whole
 from dms_tags.model import Action, Actor, Change, Kind, Resource, Verb
 from dms_tags.names import spell_time
 from dms_tags.store.database import Database, store_errors
@@ -200,13 +200,16 @@ class Archiver:
         export = Export(tenant, Filters(after=cut, before=last + 1), self._trail.head(tenant), last, checkpoint, proofs=False)
         digest = sha256()
         kept = monotonic()
-        with written_whole(out) as stream:
-            for part in self._exporter.ndjson(export):
-                digest.update(part)
-                stream.write(part)
-                if monotonic() - kept > TURN.seconds / 4:
-                    self._still(order)
-                    kept = monotonic()
+        try:
+            with written_whole(out) as stream:
+                for part in self._exporter.ndjson(export):
+                    digest.update(part)
+                    stream.write(part)
+                    if monotonic() - kept > TURN.seconds / 4:
+                        self._still(order)
+                        kept = monotonic()
+        except OSError as error:
+            raise CannotStart(f"{out} cannot be written: {error.strerror}; nothing was removed") from error
         self._still(order)
         report = verify_file(out, identity.verifiers(tenant), None, progress)
         if report.status != HOLDS or report.entries != last - cut:

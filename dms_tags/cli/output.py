@@ -12,8 +12,6 @@ from dms_tags.audit.verify import report as outcome
 from dms_tags.audit.verify.report import Report
 from dms_tags.cli.screen import visible, write
 
-VERDICTS = {outcome.HOLDS: "holds", outcome.FAILS: "DOES NOT HOLD", outcome.NOT_LOOKED: "not proven"}
-
 
 @contextmanager
 def bar(what: str) -> Iterator[outcome.Progress]:
@@ -35,7 +33,7 @@ def tell(what: str, report: Report) -> int:
     def out(line: str) -> None:
         write(visible(line.removesuffix("\n")) + "\n")
 
-    out(f"{what}: {VERDICTS[report.status]}\n")
+    out(f"{what}: {report.verdict}\n")
     worst = report.worst
     if worst is not None:
         out(f"  first bad: {worst}\n")

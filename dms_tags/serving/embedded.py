@@ -26,6 +26,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from dms_tags.errors import CannotStart
+from dms_tags.files import replace_whole
 from dms_tags.serving.mongod import (
     HOST,
     START_SECONDS,
@@ -44,6 +45,7 @@ from dms_tags.settings import Settings
 USER: Final = "dms-tags"
 REPLICA_SET: Final = "dms-tags"
 LOG_BYTES: Final = 10_000_000
+OWNER_ALONE: Final = 0o600
 """A log that is longer than this is put aside at the next start; one older is kept."""
 
 ARGUMENTS: Final = ("--wiredTigerCacheSizeGB", "0.5", "--oplogSize", "512")
@@ -101,7 +103,7 @@ class Embedded:
             self._mongod = Mongod(binary, self._folder, port=port, replica_set=REPLICA_SET, arguments=arguments)
             self._mongod.start()
             _prepare(self._mongod, password)
-            _write(self._data / "mongod.port", str(port))
+            replace_whole(self._data / "mongod.port", str(port), mode=OWNER_ALONE)
         except PyMongoError as error:
             self.close()
             raise CannotStart(f"the mongod of {self._settings.data} cannot be prepared: {error}") from error
@@ -203,24 +205,13 @@ def _recorded_port(data: Path) -> int | None:
 def _key(file: Path, *, may_create: bool = False) -> str:
     """The password in `file`, which is created if it is not there and `may_create` says so."""
     if may_create and not file.exists():
-        _write(file, secrets.token_hex(32))
+        replace_whole(file, secrets.token_hex(32), mode=OWNER_ALONE)
     try:
         return file.read_text(encoding="ascii").strip()
     except OSError as error:
         raise CannotStart(
             f"{file} cannot be read ({error.strerror}), and without it nobody can open the store beside it"
         ) from error
-
-
-def _write(file: Path, text: str) -> None:
-    """Writes `file`, readable by the owner alone, wholly or not at all."""
-    partial = file.with_name(f"{file.name}.new")
-    partial.touch(mode=0o600)
-    with partial.open("w", encoding="ascii") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(file)
 
 
 def _put_aside(log: Path) -> None:

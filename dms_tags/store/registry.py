@@ -6,8 +6,6 @@ many documents, or by one that is not there yet; the unique `_id` of a small doc
 
 from __future__ import annotations
 
-import threading
-from time import monotonic
 from typing import Any, Final
 
 from pymongo.errors import DuplicateKeyError
@@ -15,6 +13,7 @@ from pymongo.errors import DuplicateKeyError
 from dms_tags.errors import StoreUnavailable
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.indexes import EXPIRING
+from dms_tags.store.waiting import awaited
 
 REMEMBERED: Final = 50_000
 """Words that a process keeps in memory; they never change, so they are never stale."""
@@ -61,13 +60,9 @@ class Registry:
 
     def _await(self, key: str) -> Any:
         """The word of a writer who was first a moment ago, once a majority has it."""
-        pause = threading.Event()
-        give_up = monotonic() + PATIENCE
-        while monotonic() < give_up:
-            standing = self.settled(key)
-            if standing is not None:
-                return standing
-            pause.wait(0.01)
+        standing = awaited(lambda: self.settled(key), PATIENCE)
+        if standing is not None:
+            return standing
         raise StoreUnavailable(f"what another writer has just settled for {key!r} is not confirmed yet; nothing was changed")
 
     def _remember(self, key: str, word: Any) -> Any:

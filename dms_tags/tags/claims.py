@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -28,6 +28,7 @@ from dms_tags.query.moments import Clock
 from dms_tags.query.statement import Statement
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document, tag_of
+from dms_tags.store.waiting import awaited
 from dms_tags.tags.finder import Finder
 from dms_tags.tags.leases import Leases
 from dms_tags.tags.pools import Pools
@@ -97,21 +98,18 @@ class Claims:
         self._clock = clock
         self._own = own or database.clock.recorded
         self._pools = Pools(Finder(database))
-        # mongomock has no such index: there one process is all there is, and equal requests take turns in it
-        self._turns = [threading.Lock() for _ in range(64)]
+        # mongomock has no such index: there one process is all there is, and claims under keys take turns in it
+        self._turn: AbstractContextManager[object] = threading.Lock() if database.mock else nullcontext()
 
     def claim(self, claim: Claim) -> list[Claimed]:
         """Claims up to `limit` objects; none where a look that began after the call found none.
 
         Raises `InvalidQuery` for a statement that runs for too long, `UnknownState`, `IdempotencyKeyReused`, `StoreUnavailable`.
         """
-        with ExitStack() as turn:
-            if claim.idempotency is not None:
-                turn.enter_context(self._turns[hash(_owner(claim, claim.idempotency)) % len(self._turns)])
-                replayed = self._replayed(claim, claim.idempotency)
-                if replayed:
-                    return replayed
+        if claim.idempotency is None:
             return self._claim(claim)
+        with self._turn:
+            return self._replayed(claim, claim.idempotency) or self._claim(claim)
 
     def _claim(self, claim: Claim) -> list[Claimed]:
         """Claims up to `limit` objects that are nobody's yet."""
@@ -147,19 +145,16 @@ class Claims:
         """What the equal request that is a moment ahead has taken, once it has taken all it takes."""
         if claim.idempotency is None:
             raise TypeError("only what is claimed under a key can meet an equal claim")
-        pause = threading.Event()
-        give_up = monotonic() + PATIENCE
-        while monotonic() < give_up:
-            replayed = self._replayed(claim, claim.idempotency)
-            if replayed:
-                return replayed
-            pause.wait(0.02)
+        idempotency = claim.idempotency
+        replayed = awaited(lambda: self._replayed(claim, idempotency) or None, PATIENCE)
+        if replayed is not None:
+            return replayed
         raise Busy("an equal request under this Idempotency-Key is not done yet; send it again")
 
     def _replayed(self, claim: Claim, idempotency: Idempotency) -> list[Claimed]:
         """What an earlier request with the same key claimed, as far as a majority has it; none where that is not all of it yet.
 
-        Raises `IdempotencyKeyReused` where it was another request, `Busy` where that is still at work.
+        Raises `IdempotencyKeyReused` where it was another request.
         """
         owner = _owner(claim, idempotency)
         query = {"tenant": claim.tenant, "claims": {"$elemMatch": {"id": {"$gte": f"{owner}/", "$lt": f"{owner}0"}}}}
@@ -176,7 +171,7 @@ class Claims:
         newest = max(kept["creationDate"] for _, kept in taken)
         whole = len(taken) >= claim.limit or any(kept.get("whole") for _, kept in taken)
         if not whole and self._own() - newest < timedelta(seconds=LONGEST_SECONDS):
-            raise Busy("the first request under this Idempotency-Key is still at work; send it again")
+            return []
         return [_replay(claim.name, document, kept) for document, kept in sorted(taken, key=lambda of: str(of[1]["id"]))]
 
     def _mark_whole(self, claim: Claim, idempotency: Idempotency, claimed: list[Claimed]) -> None:

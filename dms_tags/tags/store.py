@@ -22,6 +22,7 @@ from dms_tags.errors import Busy, StoreUnavailable
 from dms_tags.model import Actor, Change, Changed, Conditions, Kind, Lease, Resource, Tag, Verb
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document, tag_of
+from dms_tags.store.waiting import awaited
 from dms_tags.tags import refusals
 from dms_tags.tags.reads import SharedReads
 from dms_tags.tags.writes import MAX_OUTBOX, Write, compose, created, first_document, reply_keys
@@ -86,9 +87,8 @@ class TagStore:
                         return changed
                     continue
                 tag = next((tag_of(row) for row in document["tags"] if row["name"] == change.name), None)
-                replayed = refusals.reply(change, document.get("replies", ()), tag)
+                replayed = self._replayed(change, document, tag)
                 if replayed is not None:
-                    self._await_majority(change)
                     return replayed
                 lease = tag.lease if tag is not None else None
                 if (
@@ -116,6 +116,10 @@ class TagStore:
         """
         document = self._find(change.resource) or {}
         tag = next((tag_of(row) for row in document.get("tags", ()) if row["name"] == change.name), None)
+        return self._replayed(change, document, tag)
+
+    def _replayed(self, change: Change, document: Document, tag: Tag | None) -> Changed | None:
+        """The answer that is kept in the resource's document, once a majority has it; None where there is none."""
         replayed = refusals.reply(change, document.get("replies", ()), tag)
         if replayed is not None:
             self._await_majority(change)
@@ -128,17 +132,15 @@ class TagStore:
         """
         settled = self._database.majority(self._database.tags)
         query = {"_id": change.resource.key, "replies.key": {"$in": list(reply_keys(change))}}
-        give_up = monotonic() + PATIENCE
-        pause = threading.Event()
-        while True:
+
+        def look() -> Document | None:
             with store_errors():
-                if settled.find_one(query, {"_id": 1}) is not None:
-                    return
-            if monotonic() > give_up:
-                raise StoreUnavailable(
-                    "the request came before and was not confirmed by a majority of MongoDB yet; send it again", uncertain=True
-                )
-            pause.wait(0.01)
+                return settled.find_one(query, {"_id": 1})
+
+        if awaited(look, PATIENCE) is None:
+            raise StoreUnavailable(
+                "the request came before and was not confirmed by a majority of MongoDB yet; send it again", uncertain=True
+            )
 
     def take_back(self, resource: Resource, tag: Tag) -> bool:
         """Ends a lease that has run out by the database's clock: the tag returns to the state it had, or goes.

@@ -74,7 +74,8 @@ class Exporter:
         """
         self._log.trail.wait_for(tenant)
         head = self._log.trail.head(tenant)
-        _, upto = self._query.bounds(tenant, filters, head)
+        cut = self._log.trail.cut(tenant)
+        _, upto = self._query.bounds(tenant, filters, head, cut)
         checkpoint = self._checkpointer.cover(tenant, upto) if upto else None
         state = {"format": form, "head": head, "proofs": proofs, "filters": filters.shown()}
         self._store.change(
@@ -88,8 +89,7 @@ class Exporter:
                 max_tags=None,
             )
         )
-        cut = self._log.trail.cut(tenant)
-        complete = not cut or filters.after is not None or filters.since is not None
+        complete = self._query.complete(tenant, filters, cut)
         return Export(tenant, filters, head, upto, checkpoint, proofs and checkpoint is not None, complete)
 
     def ndjson(self, export: Export) -> Iterator[bytes]:

@@ -20,6 +20,7 @@ from pymongo.errors import DuplicateKeyError
 
 from dms_tags.audit.log.note import Signer, Verifier, valid_name
 from dms_tags.errors import CannotStart
+from dms_tags.files import replace_whole
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database, store_errors
 
@@ -165,6 +166,4 @@ def publish(key: SigningKey, identity: LogIdentity) -> None:
     line = f"{identity.verifier(DEFAULT_TENANT)}\n"
     public = key.file.with_name(PUBLIC_LINE)
     if not public.exists() or public.read_text(encoding="utf-8") != line:
-        partial = public.with_name(f"{public.name}.new")
-        partial.write_text(line, encoding="utf-8")
-        partial.replace(public)
+        replace_whole(public, line)

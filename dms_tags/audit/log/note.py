@@ -79,7 +79,7 @@ class Signer:
         if not text.endswith("\n"):
             raise ValueError("the text of a note ends with a line end")
         signature = b64encode(self.verifier.key_id + self.private.sign(text.encode())).decode()
-        return f"{text}\n\N{EM DASH} {self.name} {signature}\n"
+        return f"{text}\n{DASH}{self.name} {signature}\n"
 
 
 def notes_in(text: str) -> Iterator[str]:

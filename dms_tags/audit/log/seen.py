@@ -20,6 +20,7 @@ from typing import Final
 from dms_tags.audit.log.checkpoint import Checkpoint
 from dms_tags.audit.log.note import notes_in
 from dms_tags.errors import CannotStart, Unproven
+from dms_tags.files import replace_whole
 
 TAIL: Final = 4_000_000
 """Bytes of a witness file that are read: it grows for ever, and the newest checkpoints stand at its end."""
@@ -81,12 +82,7 @@ class Seen:
 
     def _write(self, file: Path) -> None:
         kept = {name: {"size": known.size, "root": b64encode(known.root).decode()} for name, known in self._known.items()}
-        partial = file.with_name(f"{file.name}.new")
-        with partial.open("w", encoding="utf-8") as stream:
-            json.dump(kept, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(file)
+        replace_whole(file, json.dumps(kept))
 
     def _read_witness(self, file: Path) -> None:
         """Takes up what was appended to the witness file last; that it was signed here is known, so no signature is checked."""

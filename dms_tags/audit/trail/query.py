@@ -69,7 +69,7 @@ class TrailQuery:
             if start is not None and start["position"] < (cut + 1 if descending else cut):
                 raise gone(cut)  # what the page before ended with was archived meanwhile
             head = self._trail.head(tenant)
-            low, high = self.bounds(tenant, filters, head)
+            low, high = self.bounds(tenant, filters, head, cut)
             plan = self._plan(tenant, filters, low, high)
             entries = self._read(plan, descending=descending, start=start, limit=limit + 1)
             more = len(entries) > limit
@@ -87,7 +87,7 @@ class TrailQuery:
 
     def walk(self, tenant: str, filters: Filters, upto: int, after: int = 0) -> Iterator[list[Entry]]:
         """All that matches with positions above `after` and up to `upto`, in order of position, in batches of bounded size."""
-        low, high = self.bounds(tenant, filters, upto)
+        low, high = self.bounds(tenant, filters, upto, self._trail.cut(tenant))
         plan = self._plan(tenant, filters, max(low, after), high)
         start: Entry | None = None
         while batch := self._read(plan, descending=False, start=start, limit=BATCH):
@@ -96,12 +96,11 @@ class TrailQuery:
                 return
             start = batch[-1]
 
-    def bounds(self, tenant: str, filters: Filters, head: int) -> tuple[int, int]:
-        """The positions between which the answer lies, the first excluded, the last included.
+    def bounds(self, tenant: str, filters: Filters, head: int, cut: int) -> tuple[int, int]:
+        """The positions between which the answer lies, the first excluded, the last included, of a trail with this cut.
 
         Raises `Gone` where part of what is asked for by position or time was archived away.
         """
-        cut = self._trail.cut(tenant)
         low, high = max(cut, filters.after or 0), head
         if filters.before is not None:
             high = min(high, filters.before - 1)

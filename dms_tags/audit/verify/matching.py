@@ -6,12 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from dms_tags.audit.export.manifest import Manifest
+from dms_tags.names import same_trace
 
 Check = Callable[[Mapping[str, Any], Any], bool]
-
-
-def _bare(trace_id: Any) -> str:
-    return str(trace_id).lstrip("0")
 
 
 CHECKS: Final[Mapping[str, Check]] = {
@@ -21,7 +18,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "name": lambda entry, value: bool(entry["name"] == value),
     "action": lambda entry, value: entry["action"] in value,
     "state": lambda entry, value: str(entry["state"]) == str(value),
-    "traceId": lambda entry, value: _bare(entry["traceId"]) == _bare(value),
+    "traceId": lambda entry, value: same_trace(str(entry["traceId"]), str(value)),
     "createdBy": lambda entry, value: bool(entry["createdBy"] == value),
     "from": lambda entry, value: bool(entry["recordedAt"] >= value),
     "to": lambda entry, value: bool(entry["recordedAt"] < value),

@@ -61,7 +61,7 @@ class Report:
     def verdict(self) -> str:
         """The outcome in words: whether all holds, and what was proven, each by its name."""
         if self.findings:
-            return "does not hold"
+            return "DOES NOT HOLD"
         return "; ".join(["not proven" if self.status == NOT_LOOKED else "holds", *self.proven])
 
     @property
