@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
 import sys
@@ -18,7 +17,7 @@ import httpx
 
 from dms_tags.audit.export import rows
 from dms_tags.audit.export.manifest import manifest_beside
-from dms_tags.audit.verify.download import Download, Wanted
+from dms_tags.audit.verify.download import GOES_ON, Download, Wanted
 from dms_tags.audit.verify.file import verify_file
 from dms_tags.audit.verify.live import CannotLook, Remote, verify_live
 from dms_tags.audit.verify.report import NOT_LOOKED, read_keys
@@ -88,15 +87,15 @@ def export(filters: Mapping[str, Any], out: Path, form: str, bom: bool, proofs: 
     """Write everything that matches to a file, with its proof."""
     if bom and form != "csv":
         raise click.UsageError("--bom goes with --format csv.", click.get_current_context())
-    wanted = Wanted(filters, form, proofs)
+    wanted = Wanted(filters, form, proofs, bom)
     if out == STANDARD_OUTPUT or _is_pipe(out):
         with TemporaryDirectory(prefix="dms-tags-export-") as folder:
-            manifest = _download(wanted, Path(folder) / "export", bom)
+            manifest = _download(wanted, Path(folder) / "export", "the same command begins anew")
             _pour(Path(folder) / "export", out)
         if form == "csv":
             screen.say("the manifest of a table needs a file beside it: without one, this table cannot be verified")
     else:
-        manifest = _download(wanted, out, bom)
+        manifest = _download(wanted, out, GOES_ON)
         screen.write(f"{out}: {manifest['count']} entries, positions {manifest['first']} to {manifest['last']}\n")
     if not manifest.get("complete", True):
         screen.say(f"the trail begins at position {manifest['first']}: what is older was archived, and may have matched too")
@@ -172,19 +171,10 @@ def _begins_with_names(file: Path) -> bool:
         return stream.read(len(BOM_UTF8) + len(NAMES)).removeprefix(BOM_UTF8).startswith(NAMES)
 
 
-def _download(wanted: Wanted, file: Path, bom: bool) -> Mapping[str, Any]:
+def _download(wanted: Wanted, file: Path, then: str) -> Mapping[str, Any]:
     """Fetches an export, from where an earlier attempt broke off; its manifest."""
     with _client() as client, output.bar("exporting") as progress:
-        manifest = Download(client, wanted, file, progress).run()
-    if bom:
-        marked = file.with_name(f"{file.name}.marked")
-        with marked.open("wb") as target, file.open("rb") as source:
-            target.write(BOM_UTF8)
-            shutil.copyfileobj(source, target, COPY_BYTES)
-            target.flush()
-            os.fsync(target.fileno())
-        marked.replace(file)
-    return manifest
+        return Download(client, wanted, file, progress, then).run()
 
 
 def _is_pipe(file: Path) -> bool:

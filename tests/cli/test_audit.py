@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -92,11 +93,10 @@ def test_export_that_broke_off(service: Service, tmp_path: Path, form: str, proo
     assert 0 == main(["audit", "export", "--out", str(whole), *options])
     lines = whole.read_bytes()
     part = broken.with_name("broken.part")
-    note = {"wanted": {"filters": {}, "form": form, "proofs": proofs}, "before": COUNT + 1}
-    for length in (0, 1000, len(lines) // 2, len(lines) - 30, lines.rindex(b"\n", 0, -1) + 1):
+    for length in (1000, len(lines) // 2, len(lines) - 30, lines.rindex(b"\n", 0, -1) + 1):
         service.services.checkpointer.checkpoint("default")
         part.write_bytes(lines[:length])
-        broken.with_name("broken.part.json").write_text(json.dumps(note))
+        broken.with_name("broken.part.json").write_text(json.dumps(note(service, form=form, proofs=proofs)))
         assert 0 == main(["audit", "export", "--out", str(broken), *options])
 
         assert not part.exists()
@@ -112,6 +112,12 @@ def test_export_that_broke_off(service: Service, tmp_path: Path, form: str, proo
         broken.unlink()
 
 
+def note(service: Service, /, **members: Any) -> dict[str, Any]:
+    """What tells of an export that was under way which export it is."""
+    of: dict[str, Any] = {"service": os.environ["DMS_TAGS_URL"], "log": key_line(service), "filters": {}, "form": "ndjson"}
+    return {"order": {**of, "proofs": False, "bom": False, **members}, "first": 1, "before": COUNT + 1}
+
+
 def manifest_of(file: Path) -> dict[str, Any]:
     """The manifest of an export, without what hangs on when it was made, and in how many parts: nobody signs those."""
     manifest: dict[str, Any] = json.loads(file.read_bytes().splitlines()[-1])["manifest"]
@@ -120,14 +126,12 @@ def manifest_of(file: Path) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("service")
 def test_export_never_overwrites(tmp_path: Path) -> None:
-    """A file that is there, and a part of another order, are left alone: status 2."""
+    """A file that is there is left alone: status 2."""
     (tmp_path / "there").write_text("mine")
-    (tmp_path / "new.part").write_text("")
-    (tmp_path / "new.part.json").write_text('{"wanted": {}, "before": 3}')
 
     assert 2 == main(["audit", "export", "--out", str(tmp_path / "there")])
-    assert 2 == main(["audit", "export", "--out", str(tmp_path / "new")])
     assert "mine" == (tmp_path / "there").read_text()
+    assert ["there"] == [file.name for file in tmp_path.glob("there*")]
 
 
 def test_verify_status(service: Service, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,8 @@ MARK: Final = 3
 MANIFEST: Final = b'{"manifest":'
 RUN_FILTERS: Final = frozenset({"from", "to", "after", "before"})
 """With no others an export is a run of positions."""
+RESOURCE_FILTERS: Final = frozenset({"objectId", "resource"})
+"""With no others but those of a run an export is of one resource, whose revisions then are dense."""
 
 _UNSIGNED: Final = frozenset({"run", "total", "signature", "lines"})
 _COMPRESSED: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"BZh", b"\xfd7zXZ")
@@ -63,7 +65,7 @@ class Manifest:
     def one_resource(self) -> bool:
         """Whether it is of one resource, whose revisions then are dense."""
         given = self.filters.keys() - RUN_FILTERS
-        return bool(given) and given <= {"objectId", "resource"}
+        return bool(given) and given <= RESOURCE_FILTERS
 
     @property
     def contiguous(self) -> bool:
