@@ -197,7 +197,9 @@ class Archiver:
             raise CannotStart("no checkpoint covers what is to be archived, and none can be signed here: nothing was removed")
         if out.exists():
             raise CannotStart(f"{out} cannot be written: it is there already; nothing was removed")
-        export = Export(tenant, Filters(after=cut, before=last + 1), self._trail.head(tenant), last, checkpoint, proofs=False)
+        export = Export(
+            tenant, Filters(after=cut, before=last + 1), self._trail.head(tenant), last, checkpoint, proofs=False, cut=cut
+        )
         digest = sha256()
         kept = monotonic()
         try:

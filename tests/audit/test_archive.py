@@ -13,10 +13,11 @@ import pytest
 
 from dms_tags.audit.archive import Archived, Archiver
 from dms_tags.audit.log.signer import Checkpointer
+from dms_tags.audit.trail.filters import Filters
 from dms_tags.audit.trail.relay import Relay
 from dms_tags.audit.verify.database import verify_database
 from dms_tags.audit.verify.file import verify_file
-from dms_tags.errors import CannotStart
+from dms_tags.errors import CannotStart, Gone
 from dms_tags.model import Actor, Kind, Resource
 from dms_tags.serving.mongod import Client
 from dms_tags.settings import Settings
@@ -149,6 +150,43 @@ def test_a_cursor_that_is_none(archived: Service, cursor: str) -> None:
 
     assert 400 == archived.client.get(AUDIT, query_string={"limit": 1, "cursor": forged}).status_code
     assert 200 == archived.client.get(AUDIT, query_string={"limit": 1, "cursor": made}).status_code
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+@pytest.mark.parametrize(("upto", "whole"), [(600, True), (1400, False)])
+def test_archive_while_an_export_streams(service: Service, tmp_path: Path, form: str, upto: int, *, whole: bool) -> None:
+    """A stream breaks off where what was still to come is archived between two chunks, and goes on where that was given already."""
+    service.database.trail.delete_many({})
+    service.database.tags.delete_many({})
+    fill(service.database, 2300)
+    exporter = service.services.exporter
+    begun = exporter.begin("default", Filters(), ACTOR, form=form)
+    chunks = exporter.ndjson(begun) if form == "ndjson" else exporter.csv(begun)
+    parts = [next(chunks) for _ in range(1 if form == "ndjson" else 2)]
+    archiver(service).archive("default", at(upto), tmp_path / "out", ACTOR)
+
+    if whole:
+        (tmp_path / "export").write_bytes(b"".join([*parts, *chunks]))
+        lines = (tmp_path / "export").read_bytes().splitlines()
+        assert 2300 + 1 == len(lines)  # and the manifest, or the names
+    else:
+        with pytest.raises(Gone) as broken_off:
+            next(chunks)
+        assert 1281 == broken_off.value.first
+
+
+@pytest.mark.parametrize(("filters", "whole"), [(Filters(), False), (Filters(after=700), True)])
+def test_archive_before_the_first_chunk(service: Service, tmp_path: Path, filters: Filters, *, whole: bool) -> None:
+    """What is archived between the order of an export and its first chunk is not left out in silence either."""
+    exporter = service.services.exporter
+    chunks = exporter.ndjson(exporter.begin("default", filters, ACTOR, form="ndjson"))
+    archiver(service).archive("default", at(600), tmp_path / "out", ACTOR)
+
+    if whole:
+        assert COUNT - 700 + 1 == len(b"".join(chunks).splitlines())
+    else:
+        with pytest.raises(Gone):
+            next(chunks)
 
 
 def test_never_the_last_hour(service: Service, tmp_path: Path) -> None:

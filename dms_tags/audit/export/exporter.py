@@ -55,6 +55,7 @@ class Export:
     upto: int
     checkpoint: Mapping[str, Any] | None
     proofs: bool
+    cut: int
     complete: bool = True
 
 
@@ -90,10 +91,13 @@ class Exporter:
             )
         )
         complete = self._query.complete(tenant, filters, cut)
-        return Export(tenant, filters, head, upto, checkpoint, proofs and checkpoint is not None, complete)
+        return Export(tenant, filters, head, upto, checkpoint, proofs and checkpoint is not None, cut, complete)
 
     def ndjson(self, export: Export) -> Iterator[bytes]:
-        """The export as NDJSON, some lines at a time, the manifest last."""
+        """The export as NDJSON, some lines at a time, the manifest last.
+
+        Raises `Gone` where what was still to come is archived meanwhile: the stream breaks off, and has no manifest.
+        """
         digest = sha256()
         count = first = last = 0
         tree = _KeptTree(self._log.tree(export.tenant))
@@ -106,13 +110,13 @@ class Exporter:
         yield from self._manifest(export, {"count": count, "first": first, "last": last, "sha256": digest.hexdigest()})
 
     def csv(self, export: Export) -> Iterator[bytes]:
-        """The export as CSV, a line of names first; without a manifest, which a CSV file has beside it."""
+        """The export as CSV, a line of names first; without a manifest, which a CSV file has beside it.  Raises `Gone` as `ndjson` does."""
         yield rows.head()
         for batch in self._batches(export):
             yield b"".join(rows.row(flat(entry)) for entry in batch)
 
     def _batches(self, export: Export) -> Iterator[list[Entry]]:
-        return self._query.walk(export.tenant, export.filters, export.upto)
+        return self._query.walk(export.tenant, export.filters, export.upto, export.cut)
 
     def _lines(self, export: Export, batch: Sequence[Entry], tree: _KeptTree) -> Iterator[bytes]:
         if not export.proofs or export.checkpoint is None:

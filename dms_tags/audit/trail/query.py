@@ -85,16 +85,25 @@ class TrailQuery:
         resource = _resource(tenant, filters)
         return resource is not None and self._trail.baseline(resource, cut) is None
 
-    def walk(self, tenant: str, filters: Filters, upto: int, after: int = 0) -> Iterator[list[Entry]]:
-        """All that matches with positions above `after` and up to `upto`, in order of position, in batches of bounded size."""
-        low, high = self.bounds(tenant, filters, upto, self._trail.cut(tenant))
-        plan = self._plan(tenant, filters, max(low, after), high)
+    def walk(self, tenant: str, filters: Filters, upto: int, cut: int) -> Iterator[list[Entry]]:
+        """All that matches above `cut`, as it was when the walk was ordered, and up to `upto`, in batches, in order of position.
+
+        Raises `Gone` where entries that were still to come are archived meanwhile: then nothing is skipped in silence.
+        """
+        low, high = self.bounds(tenant, filters, upto, cut)
+        plan = self._plan(tenant, filters, low, high)
         start: Entry | None = None
-        while batch := self._read(plan, descending=False, start=start, limit=BATCH):
-            yield batch
+        done = low
+        while True:
+            batch = self._read(plan, descending=False, start=start, limit=BATCH)
+            cut_now = self._trail.cut(tenant)  # read after the batch: entries are removed only below a cut that was moved before
+            if cut_now > cut and min(cut_now, high) > done:
+                raise gone(cut_now)
+            if batch:
+                yield batch
+                start, done = batch[-1], batch[-1]["position"]
             if len(batch) < BATCH:
                 return
-            start = batch[-1]
 
     def bounds(self, tenant: str, filters: Filters, head: int, cut: int) -> tuple[int, int]:
         """The positions between which the answer lies, the first excluded, the last included, of a trail with this cut.
