@@ -7,15 +7,18 @@ each resource stood at the cut, in `trail_baselines`.  Every step can be cut off
     4. the cut is moved: from now on the older entries count as gone     5. they are removed
 
 An order has a number, higher than that of any before it.  The cut moves only under the highest, and a baseline counts only
-if its order moved the cut: an order that is late, however late, changes nothing.
+if its order moved the cut: an order that is late, however late, changes nothing, and takes its file away.  One that was late
+only after it had recorded itself takes that back by a second record; verification counts neither that order nor, at the
+database, any that did not move the cut.
 """
 
 from __future__ import annotations
 
 import secrets
 from base64 import b64encode
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -61,15 +64,16 @@ class Archived:
     last: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Order:
-    """An order at work: its number, the cut that it began at, and the orders before it that moved the cut."""
+    """An order at work: its number, the cut that it began at, the orders before it that moved the cut; when it was last seen alive."""
 
     tenant: str
     number: int
     cut: int
     before: tuple[int, ...]
     turn: Turn
+    alive: float = field(default_factory=monotonic)
 
 
 class Archiver:
@@ -151,36 +155,42 @@ class Archiver:
         if last <= cut:
             return Archived(cut + 1, cut)
         self._step("file")
-        checkpoint = self._write_file(order, last, out, progress)
-        self._step("baselines")
-        self._still(order)
-        self._write_baselines(order, last)
-        self._step("record")
-        self._still(order)
-        state = {"first": cut + 1, "last": last, "before": spell_time(before), **checkpoint}
-        record = Change(
-            Resource(tenant, Kind.TRAIL, tenant),
-            "archive",
-            Verb.SET,
-            actor,
-            state=state,
-            action=Action.TRAIL_ARCHIVED,
-            max_tags=None,
-        )
-        self._store.change(record)
-        self._step("cut")
-        self._move_cut(order, last)
+        archived = self._write_file(order, last, out, progress)
+        with _taken_away(out):
+            self._step("baselines")
+            self._still(order)
+            self._write_baselines(order, last)
+            self._step("record")
+            self._still(order)
+            self._step("entry")
+            state = {"order": order.number, "first": cut + 1, "last": last, "before": spell_time(before), **archived}
+            self._record(tenant, actor, state)
+            self._step("cut")
+        if not self._move_cut(order, last):
+            with _taken_away(out):
+                self._record(tenant, actor, state | {"takenBack": True})
+                raise CannotStart(LATE)
         self._step("remove")
         self._remove(tenant, last)
         return Archived(cut + 1, last)
+
+    def _record(self, tenant: str, actor: Actor, state: Mapping[str, Any]) -> None:
+        of, action = Resource(tenant, Kind.TRAIL, tenant), Action.TRAIL_ARCHIVED
+        self._store.change(Change(of, "archive", Verb.SET, actor, state=state, action=action, max_tags=None))
 
     def _still(self, order: _Order) -> None:
         """Keeps the turn.  Raises `CannotStart` where a later order has begun meanwhile."""
         with store_errors():
             order.turn.take()
+            order.alive = monotonic()
             stands = self._heads.find_one({"_id": order.tenant, "sequence": order.number, "cut": order.cut}, {"_id": 1})
         if stands is None:
             raise CannotStart(LATE)
+
+    def _alive(self, order: _Order) -> None:
+        """Keeps the turn in the course of a long step.  Raises `CannotStart` as `_still` does."""
+        if monotonic() - order.alive > TURN.seconds / 4:
+            self._still(order)
 
     def cut_for(self, tenant: str, before: datetime) -> int:
         """The last position that an order to archive what is older than `before` takes: the end of a tile."""
@@ -201,23 +211,25 @@ class Archiver:
             tenant, Filters(after=cut, before=last + 1), self._trail.head(tenant), last, checkpoint, proofs=False, cut=cut
         )
         digest = sha256()
-        kept = monotonic()
         try:
             with written_whole(out) as stream:
                 for part in self._exporter.ndjson(export):
                     digest.update(part)
                     stream.write(part)
-                    if monotonic() - kept > TURN.seconds / 4:
-                        self._still(order)
-                        kept = monotonic()
+                    self._alive(order)
         except OSError as error:
             raise CannotStart(f"{out} cannot be written: {error.strerror}; nothing was removed") from error
-        self._still(order)
-        report = verify_file(out, identity.verifiers(tenant), None, progress)
-        if report.status != HOLDS or report.entries != last - cut:
-            out.unlink()
-            raise CannotStart(f"what was written does not verify ({report.worst or report.unknown}); nothing was removed")
-        root = self._checkpointer.log.tree(tenant).root(last)
+
+        def looked_at(done: int, total: int) -> None:
+            progress(done, total)
+            self._alive(order)
+
+        with _taken_away(out):
+            self._still(order)
+            report = verify_file(out, identity.verifiers(tenant), None, looked_at)
+            if report.status != HOLDS or report.entries != last - cut:
+                raise CannotStart(f"what was written does not verify ({report.worst or report.unknown}); nothing was removed")
+            root = self._checkpointer.log.tree(tenant).root(last)
         return {"sha256": digest.hexdigest(), "root": b64encode(root).decode()}
 
     def _write_baselines(self, order: _Order, last: int) -> None:
@@ -229,6 +241,7 @@ class Archiver:
             entries = self._trail.run(tenant, begin, min(begin + BATCH, last))
             if len(entries) < min(begin + BATCH, last) - begin:
                 raise CannotStart(LATE)
+            self._alive(order)
             standing = self._standing(order, {entry["resource"] for entry in entries}, last)
             for entry in entries:
                 _apply(standing, entry, order, last)
@@ -248,17 +261,17 @@ class Archiver:
             bases = self._baselines.find(where, sort=[("cut", 1)])
             return {base["resource"]: base | _of(order, base["resource"], last) for base in bases}
 
-    def _move_cut(self, order: _Order, last: int) -> None:
+    def _move_cut(self, order: _Order, last: int) -> bool:
+        """Moves the cut; False where a later order has begun, so that it never moves under this one."""
         entry = next(iter(self._trail.run(order.tenant, last - 1, last)), None)
-        moved = 0
-        if entry is not None:
-            with store_errors():
-                moved = self._heads.update_one(
-                    {"_id": order.tenant, "sequence": order.number, "cut": order.cut},
-                    {"$set": {"cut": last, "recordedAt": entry["recordedAt"]}, "$push": {"orders": order.number}},
-                ).matched_count
-        if not moved:
-            raise CannotStart(LATE)
+        if entry is None:
+            return False
+        with store_errors():
+            moved = self._heads.update_one(
+                {"_id": order.tenant, "sequence": order.number, "cut": order.cut},
+                {"$set": {"cut": last, "recordedAt": entry["recordedAt"]}, "$push": {"orders": order.number}},
+            )
+        return moved.matched_count == 1
 
     def _remove(self, tenant: str, cut: int) -> None:
         """Removes what lies before the cut, and the baselines that newer ones have taken the place of."""
@@ -277,6 +290,16 @@ class Archiver:
                 for base in list(self._baselines.find(newest, {"resource": 1})):
                     self._baselines.delete_many({"tenant": tenant, "resource": base["resource"], "cut": {"$lt": cut}})
                 self._database.trail.delete_many({"tenant": tenant, "position": {"$lte": batch[-1]["position"]}})
+
+
+@contextmanager
+def _taken_away(out: Path) -> Iterator[None]:
+    """What fails here takes the file away: the cut did not move, so it is no archive, and it would stand in the next order's way."""
+    try:
+        yield
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
 
 
 def _of(order: _Order, resource: str, cut: int) -> Document:

@@ -101,12 +101,28 @@ def archive(before: datetime, out: Path, tenant: str) -> None:
         archiver = Archiver(database, checkpointer, TagStore(database))
         done = archiver.archive(tenant, before, out, operator(), progress)
         _settle(database, checkpointer, tenant)
+        unsigned = "" if done.last < done.first else _unsigned(checkpointer, tenant)
     if done.last < done.first:
         screen.write(
             f"nothing to archive: no whole tile of 256 entries before {spell_time(before)}, and none of the last hour ever\n"
         )
     else:
         screen.write(f"{out}: positions {done.first} to {done.last}; the trail now begins at {done.last + 1}\n")
+    if unsigned:
+        screen.say(
+            f"`audit verify --database` can tell of this once a checkpoint covers the order; none could be signed here: {unsigned}"
+        )
+
+
+def _unsigned(checkpointer: Checkpointer, tenant: str) -> str:
+    """Signs the order that was just carried out; why not, where that cannot be done here."""
+    try:
+        checkpointer.checkpoint(tenant)
+    except TagsError as error:
+        return error.detail
+    except (Unproven, CannotStart) as error:
+        return str(error)
+    return ""
 
 
 def verify_at_store(tenant: str | None, keys: Sequence[Verifier], kept: str | None) -> int:

@@ -22,6 +22,7 @@ from dms_tags.model import Actor, Kind, Resource
 from dms_tags.serving.mongod import Client
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
+from dms_tags.store.turn import Turn
 from dms_tags.tags.store import TagStore
 from tests.support.app import Service, running
 from tests.support.trails import BEGIN, fill, keyed
@@ -212,6 +213,55 @@ def test_nothing_is_removed_before_the_file_is_safe(
 
     assert "mine" == (tmp_path / "there").read_text()
     assert COUNT == database.trail.count_documents({"position": {"$lte": COUNT}})
+
+
+@pytest.mark.parametrize("fatal", ["baselines", "record", "entry", "cut"])
+def test_failed_order_leaves_no_file(service: Service, tmp_path: Path, fatal: str) -> None:
+    """An order that fails before the cut moves takes its file away, so that the same order can be given again."""
+
+    def fails(step: str) -> None:
+        if step == fatal:
+            raise CannotStart("no space left")
+
+    with pytest.raises(CannotStart, match="no space left"):
+        archiver(service, step=fails).archive("default", at(600), tmp_path / "out", ACTOR)
+    assert [] == list(tmp_path.glob("*out*"))
+
+    assert Archived(1, 512) == archiver(service).archive("default", at(600), tmp_path / "out", ACTOR)
+
+
+def test_full_disk_leaves_no_file(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An order that met a full disk says so, and leaves nothing that blocks the next try."""
+
+    def full(_handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(CannotStart, match="No space left on device; nothing was removed"):
+            archiver(service).archive("default", at(600), tmp_path / "out", ACTOR)
+    assert [] == list(tmp_path.glob("*out*"))
+
+    assert Archived(1, 512) == archiver(service).archive("default", at(600), tmp_path / "out", ACTOR)
+
+
+def test_long_verification_keeps_the_turn(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the file is verified the order's turn is renewed, so that no other order takes it for dead."""
+    take, taken = Turn.take, 0
+    seen: list[int] = []
+
+    def counted(turn: Turn) -> str | None:
+        nonlocal taken
+        taken += 1
+        return take(turn)
+
+    monkeypatch.setattr("dms_tags.audit.archive.TURN", timedelta(seconds=0.9))
+    monkeypatch.setattr("dms_tags.audit.verify.file.PROGRESS_EVERY", 100)
+    monkeypatch.setattr(Turn, "take", counted)
+    archiver(service).archive("default", at(600), tmp_path / "out", ACTOR, lambda _done, _total: seen.append(taken))
+
+    assert len(seen) > 2
+    assert sorted(set(seen)) == seen
 
 
 def test_order_that_was_cut_off(service: Service, tmp_path: Path) -> None:

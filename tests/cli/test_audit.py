@@ -196,9 +196,20 @@ def test_archive(service: Service, tmp_path: Path, capsys: pytest.CaptureFixture
 
     assert "positions 1 to 512; the trail now begins at 513" in capsys.readouterr().out
     assert 0 == main(["audit", "verify", str(out), "--key", key_line(service)])
-    assert 0 == main(["audit", "checkpoint"])
     assert 0 == main(["audit", "verify", "--database"])
     assert 0 == main(["audit", "verify"])
+
+
+def test_archive_without_a_key(
+    service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the order cannot be signed at once the command says what `verify --database` waits for."""
+    service.services.checkpointer.checkpoint("default")
+    monkeypatch.delenv("DMS_TAGS_SIGNING_KEY_FILE")
+    assert 0 == main(["audit", "archive", "--before", "2026-02-01", "--out", str(tmp_path / "out")])
+
+    assert "once a checkpoint covers the order" in capsys.readouterr().err
+    assert 2 == main(["audit", "verify", "--database"])
 
 
 def test_query_as_a_table(service: Service, capsys: pytest.CaptureFixture[str]) -> None:

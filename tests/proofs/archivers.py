@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,14 +14,15 @@ from dms_tags.audit.archive import Archived, Archiver
 from dms_tags.audit.log.signer import Checkpointer
 from dms_tags.audit.trail.relay import Relay
 from dms_tags.audit.trail.timetravel import Past
+from dms_tags.audit.trail.trail import Trail
 from dms_tags.errors import CannotStart
-from dms_tags.model import Actor, Kind, Resource
+from dms_tags.model import Action, Actor, Kind, Resource
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
 from tests.support.trails import BEGIN
 
-STEPS: Final = ("file", "baselines", "record", "cut", "remove")
+STEPS: Final = ("file", "baselines", "record", "entry", "cut", "remove")
 ACTOR: Final = Actor("operator", "cli")
 HALT_SECONDS: Final = 60.0
 
@@ -71,12 +73,13 @@ def two_orders(settings: Settings, database: Database, folder: Path, halt_at: st
         return archiver.archive("default", _at(before), folder / name, ACTOR)
 
     with relaying(database):
-        _two_orders(order, database, halt_at, expected, past, later=later, patient=patient)
+        _two_orders(order, database, folder, halt_at, expected, past, later=later, patient=patient)
 
 
 def _two_orders(
     order: Callable[..., Archived],
     database: Database,
+    folder: Path,
     halt_at: str,
     expected: dict[str, Any],
     past: Past,
@@ -100,9 +103,11 @@ def _two_orders(
         assert isinstance(second, CannotStart), outcomes
         assert Archived(1, 512) == came_of_first, outcomes
     _assert_whole(database, expected, past)
+    _assert_told(database, folder)
     with suppress(CannotStart):
         order(later, "third")
     _assert_whole(database, expected, past)
+    _assert_told(database, folder)
 
 
 @contextmanager
@@ -137,6 +142,18 @@ def _assert_whole(database: Database, expected: dict[str, Any], past: Past) -> N
             assert base is not None, f"object {number} has no baseline at {head['cut']}"
             assert base["cut"] <= head["cut"]
         assert tags == past.tags_at(resource, _at(1000)), number
+
+
+def _assert_told(database: Database, folder: Path) -> None:
+    """Each order that was recorded, and not taken back, moved the cut; its file is there, and no other."""
+    Trail(database).wait_for("default")
+    head: Any = database.collection("trail_heads").find_one({"_id": "default"})
+    records = [entry["state"] for entry in database.trail.find({"action": Action.TRAIL_ARCHIVED})]
+    taken_back = {state["order"] for state in records if state.get("takenBack")}
+    standing = {state["order"]: state["sha256"] for state in records if state["order"] not in taken_back}
+    assert set(head.get("orders", ())) == standing.keys()
+    files = [folder / name for name in ("first", "second", "third")]
+    assert set(standing.values()) == {sha256(file.read_bytes()).hexdigest() for file in files if file.exists()}
 
 
 def _at(position: int) -> datetime:

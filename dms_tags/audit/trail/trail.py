@@ -89,9 +89,13 @@ class Trail:
 
     def of_valid_orders(self, tenant: str) -> Mapping[str, Any]:
         """The condition on baselines that were made by an order to archive which moved the cut."""
+        return {"order": {"$in": [None, *self.orders(tenant)]}}
+
+    def orders(self, tenant: str) -> list[int]:
+        """The numbers of the orders to archive that moved the cut, in order."""
         with store_errors():
             archived = self._heads.find_one({"_id": tenant}, {"orders": 1}) or {}
-        return {"order": {"$in": [None, *archived.get("orders", ())]}}
+        return [*archived.get("orders", ())]
 
     def baseline(self, resource: Resource, cut: int) -> Mapping[str, Any] | None:
         """How a resource stood at the cut of an archived trail; None where nothing of it was archived."""

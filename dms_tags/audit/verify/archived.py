@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from dms_tags.audit.verify.report import Report
@@ -11,15 +11,25 @@ from dms_tags.model import Action
 
 
 class Archive:
-    """The orders to archive that stand among the entries behind `cut`, the last position that is not here."""
+    """The orders to archive that stand among the entries behind `cut`, the last position that is not here.
 
-    def __init__(self, cut: int) -> None:
+    `moved` has the numbers of those that moved the cut, where that is known: the others were late, and archived nothing.
+    """
+
+    def __init__(self, cut: int, moved: Collection[int] | None = None) -> None:
         self._cut = cut
+        self._moved = moved
         self._orders: list[Mapping[str, Any]] = []
 
     def take(self, entry: Mapping[str, Any]) -> None:
         """Takes the next entry; only orders to archive matter."""
-        if self._cut and entry["action"] == Action.TRAIL_ARCHIVED and isinstance(entry["state"], dict):
+        state = entry["state"]
+        if not self._cut or entry["action"] != Action.TRAIL_ARCHIVED or not isinstance(state, dict):
+            return
+        number = state.get("order")  # records of earlier versions have none
+        if state.get("takenBack"):
+            self._orders = [order for order in self._orders if order["state"].get("order") != number]
+        elif number is None or self._moved is None or number in self._moved:
             self._orders.append(entry)
 
     def judge(self, covered: int, root: bytes, report: Report, *, seen_to: int) -> None:

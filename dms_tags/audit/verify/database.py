@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from dms_tags.audit.log.checkpoint import AnotherLog, Checkpoint
@@ -111,6 +111,7 @@ class _DatabaseSource:
         self._tiles: Mapping[Tile, bytes] = {}
         log.trail.wait_for(tenant)
         self.first = log.trail.cut(tenant) + 1
+        self.orders: Collection[int] | None = log.trail.orders(tenant)
         self.head = log.trail.head(tenant)
 
     def leaves(self, begin: int, end: int) -> Sequence[bytes]:  # noqa: ARG002 - what stands there twice is to be seen

@@ -67,6 +67,7 @@ def verify_live(client: httpx.Client, verifiers: Sequence[Verifier], kept_text: 
 class _LiveSource:
     def __init__(self, remote: Remote, size: int) -> None:
         self._remote = remote
+        self.orders: Collection[int] | None = None
         page = remote.get("?order=asc&limit=1").json()
         oldest = page["entries"]
         self.first = int(oldest[0]["position"]) if oldest else size + 1

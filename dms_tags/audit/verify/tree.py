@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, Protocol
 
 from dms_tags.audit.log import merkle
@@ -27,6 +27,9 @@ class Source(Protocol):
 
     head: int
     """The last position that is to be looked at, covered by the checkpoint or not."""
+
+    orders: Collection[int] | None
+    """The numbers of the orders to archive that moved the cut; None where that is not known."""
 
     def leaves(self, begin: int, end: int) -> Sequence[bytes]:
         """The canonical entries at the positions `begin + 1 … end`; fewer where there are fewer."""
@@ -80,7 +83,7 @@ class LogVerification:
             return report
         rebuilt = RangeProof(begin, left)
         examiner = Examiner(begin, standings=self._standings)
-        archive = Archive(begin)
+        archive = Archive(begin, self._source.orders)
         total = max(self._source.head, size)
         self._compare_roots(begin, rebuilt)
         for tile_begin in range(begin // WIDTH * WIDTH, total, WIDTH):
