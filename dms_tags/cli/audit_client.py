@@ -98,7 +98,9 @@ def export(filters: Mapping[str, Any], out: Path, form: str, bom: bool, proofs: 
         manifest = _download(wanted, out, GOES_ON)
         screen.write(f"{out}: {manifest['count']} entries, positions {manifest['first']} to {manifest['last']}\n")
     if not manifest.get("complete", True):
-        screen.say(f"the trail begins at position {manifest['first']}: what is older was archived, and may have matched too")
+        screen.say(
+            f"the trail begins at position {manifest.get('oldest', manifest['first'])}: what is older was archived, and may have matched too"
+        )
     if not manifest["head"]:
         screen.say("the trail is empty: there is nothing to prove yet")
     elif manifest["checkpoint"] is None:

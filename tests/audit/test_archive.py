@@ -256,7 +256,7 @@ def test_long_verification_keeps_the_turn(service: Service, tmp_path: Path, monk
         return take(turn)
 
     monkeypatch.setattr("dms_tags.audit.archive.TURN", timedelta(seconds=0.9))
-    monkeypatch.setattr("dms_tags.audit.verify.file.PROGRESS_EVERY", 100)
+    monkeypatch.setattr("dms_tags.audit.verify.lines.PROGRESS_EVERY", 100)
     monkeypatch.setattr(Turn, "take", counted)
     archiver(service).archive("default", at(600), tmp_path / "out", ACTOR, lambda _done, _total: seen.append(taken))
 

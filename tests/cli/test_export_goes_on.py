@@ -13,7 +13,7 @@ import pytest
 
 from dms_tags.audit.verify import part
 from dms_tags.cli.main import main
-from tests.cli.test_audit import key_line, note
+from tests.cli.test_audit import COUNT, key_line, note
 from tests.cli.test_audit import service as service
 from tests.support.app import Service
 
@@ -150,6 +150,21 @@ def test_a_full_disk(
 
     assert 0 == main(["audit", "verify", str(tmp_path / "new"), "--key", key_line(service)])
     assert ["new", *(["new.manifest.json"] if form == "csv" else [])] == sorted(file.name for file in tmp_path.glob("new*"))
+
+
+def test_goes_on_in_an_archived_trail(service: Service, tmp_path: Path) -> None:
+    """What was archived before an export began is told by its manifest also where it came in several parts."""
+    assert 0 == main(["audit", "archive", "--before", "2026-01-01T00:05:00Z", "--out", str(tmp_path / "archive")])
+    assert 0 == main(["audit", "export", "--out", str(tmp_path / "whole")])
+    lines = (tmp_path / "whole").read_bytes().splitlines(keepends=True)
+    trail = {"oldest": 257, "complete": False}
+    (tmp_path / "new.part").write_bytes(b"".join(lines[:100]))
+    (tmp_path / "new.part.json").write_text(json.dumps(note(service) | {"first": 257, "before": COUNT + 2, "trail": trail}))
+    assert 0 == main(["audit", "export", "--out", str(tmp_path / "new")])
+    manifests = [json.loads((tmp_path / name).read_bytes().splitlines()[-1])["manifest"] for name in ("whole", "new")]
+
+    assert [trail, trail] == [{name: manifest[name] for name in trail} for manifest in manifests]
+    assert 0 == main(["audit", "verify", str(tmp_path / "new"), "--key", key_line(service)])
 
 
 def test_altered_since(service: Service, lines: list[bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -161,6 +161,8 @@ FALSE_MEMBERS: Final[Sequence[Members]] = (
     {"count": 1e999},
     {"count": float("inf")},
     {"first": 7},
+    {"oldest": 7},
+    {"oldest": "1"},
     {"last": COUNT + 1},
     {"checkpoint": 5},
     {"checkpoint": "no note"},

@@ -13,7 +13,7 @@ from dms_tags.api.dms import audit_parameters, audit_schemas
 from dms_tags.api.endpoint import IDENTIFIED, Api, Call, PathParameter
 from dms_tags.api.parameters import whole
 from dms_tags.api.problems import MEDIA_TYPE, PROBLEM_SCHEMA, render_problem
-from dms_tags.audit.export.exporter import HEAD_HEADER
+from dms_tags.audit.export.exporter import COMPLETE_HEADER, HEAD_HEADER, OLDEST_HEADER
 from dms_tags.audit.log import merkle
 from dms_tags.audit.log.merkle import HASH_SIZE
 from dms_tags.audit.log.store import bundle
@@ -87,6 +87,8 @@ def export(call: Call) -> Response:
     else:
         response = Response(exporter.ndjson(begun), content_type="application/x-ndjson")
     response.headers[HEAD_HEADER] = str(begun.head)
+    response.headers[OLDEST_HEADER] = str(begun.cut + 1)
+    response.headers[COMPLETE_HEADER] = str(begun.complete).lower()
     response.headers["Content-Disposition"] = f'attachment; filename="audit-{call.identity.tenant}.{form}"'
     return response
 

@@ -10,6 +10,7 @@ last line is the manifest:
         size left right              the tree of the checkpoint, and its hashes left and right of the entries (RFC 9162)
         marks                        three bytes of each entry's hash as the log has it: they tell which entry was altered
     tenant                           whose trail it is
+    oldest                           the oldest position that the trail held: what lies before was archived
     complete                         false where archived entries could have matched: they are not in it
     signature                        of all that but `run`, by the key of the log; left out where this service holds no key
     total                            sha256 of this line before this member: the manifest itself was not spoilt by accident
@@ -40,6 +41,10 @@ from dms_tags.tags.store import TagStore
 
 HEAD_HEADER: Final = "X-Trail-Head"
 """The header of an export's answer that tells the end of the trail before the first line comes."""
+
+OLDEST_HEADER: Final = "X-Trail-First"
+COMPLETE_HEADER: Final = "X-Trail-Complete"
+"""Those that tell what the manifest will say in `oldest` and `complete`: an export that broke off and goes on later needs them."""
 
 KEPT_TILES: Final = 32
 TILES_AT_ONCE: Final = 64
@@ -133,6 +138,7 @@ class Exporter:
         document = counted | {
             "tenant": export.tenant,
             "head": export.head,
+            "oldest": export.cut + 1,
             "filters": export.filters.shown(),
             "checkpoint": export.checkpoint and export.checkpoint["note"],
             "complete": export.complete,

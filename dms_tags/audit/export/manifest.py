@@ -42,7 +42,10 @@ class NoExport(Exception):
 
 
 class Manifest:
-    """The last line of an export.  `run` is None where it is no run of positions; `signature` is None where nobody signed."""
+    """The last line of an export.  `run` is None where it is no run of positions; `signature` is None where nobody signed.
+
+    `oldest`, the oldest position that the trail held, is None in exports of earlier versions.
+    """
 
     def __init__(self, document: Mapping[str, Any], begin: int, line: bytes) -> None:
         before, _, total = line.rpartition(b',"total":"')
@@ -54,6 +57,7 @@ class Manifest:
             self.tenant = _text(document["tenant"])
             self.filters = _mapping(document["filters"])
             self.note, self.signature = _text_or_none(document["checkpoint"]), _text_or_none(document.get("signature"))
+            self.oldest = _count(document["oldest"]) if "oldest" in document else None
             self.complete = document.get("complete", True) is True
             run = document.get("run")
             self.run = None if run is None else Run(_mapping(run))

@@ -18,7 +18,7 @@ from typing import Any, Final
 import httpx
 
 from dms_tags.audit.export import rows
-from dms_tags.audit.export.exporter import HEAD_HEADER
+from dms_tags.audit.export.exporter import COMPLETE_HEADER, HEAD_HEADER, OLDEST_HEADER
 from dms_tags.audit.export.manifest import MANIFEST, MARK, RUN_FILTERS, manifest_beside, seal
 from dms_tags.audit.log import merkle
 from dms_tags.audit.log.checkpoint import Checkpoint
@@ -136,7 +136,7 @@ class Download:
                     self._same_tenant(manifest["tenant"], part)
                     self._write_names(part)
                     if resumed:
-                        return self._whole(manifest, end)
+                        return self._whole(manifest | part.trail, end)
                     if table:  # what the service signed is of the lines, not of the table
                         return seal(manifest | {"sha256": self._digest.hexdigest(), "lines": manifest["sha256"]})
                     return line
@@ -145,7 +145,7 @@ class Download:
                 entry = json.loads(line)
                 self._same_tenant(entry["tenant"], part)
                 if part.before is None:
-                    part.begin(entry["position"], end)
+                    part.begin(entry["position"], end, _held(answer))
                 self._write_names(part)
                 self._write(part, rows.row(entry) if table else line)
                 self._took(entry)
@@ -210,6 +210,14 @@ class Download:
             "right": [b64encode(digest).decode() for digest in right],
         }
         return {"size": size, **texts, "marks": b64encode(marks).decode()}
+
+
+def _held(answer: httpx.Response) -> dict[str, Any]:
+    """What the trail held when the export began, as its manifest would tell; the rest, asked for later, tells of another range."""
+    headers = answer.headers
+    if OLDEST_HEADER not in headers:
+        return {}  # a service of an earlier version
+    return {"oldest": int(headers[OLDEST_HEADER]), "complete": headers[COMPLETE_HEADER] == "true"}
 
 
 def _lines(answer: httpx.Response) -> Iterator[bytes]:

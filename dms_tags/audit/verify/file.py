@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from hashlib import sha256
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from dms_tags.audit.export import rows
 from dms_tags.audit.export.manifest import (
     MARK,
     CutOff,
@@ -26,12 +24,12 @@ from dms_tags.audit.log.merkle import RangeProof
 from dms_tags.audit.log.note import Verifier
 from dms_tags.audit.trail.entry import canonical
 from dms_tags.audit.verify.examiner import MALFORMED, Broken, Examiner
+from dms_tags.audit.verify.lines import Lines
 from dms_tags.audit.verify.matching import Matching, ends
 from dms_tags.audit.verify.remnant import entry_of, without_manifest
 from dms_tags.audit.verify.report import CannotTell, Kept, Progress, Report, RootLine
 from dms_tags.errors import Unproven
 
-PROGRESS_EVERY: Final = 5_000
 ALTERED: Final = "is not the entry that was signed: its hash is another"
 
 
@@ -56,20 +54,17 @@ def verify_file(file: Path, verifiers: Sequence[Verifier], kept_text: str | None
         return without_manifest(file, str(error), progress, cut_off=False)
     if not manifest.intact and not _begins_as_told(file, manifest):
         return without_manifest(file, "the manifest, the last line, was altered", progress, cut_off=False)
-    return _FileVerification(file, manifest, checkpoint, kept).run(verifiers, progress)
+    return _FileVerification(file, manifest, checkpoint, kept, progress).run(verifiers)
 
 
 class _FileVerification:
     """One file, its manifest read, its checkpoint found genuine (None: it has none)."""
 
-    def __init__(self, file: Path, manifest: Manifest, checkpoint: Checkpoint | None, kept: Kept) -> None:
-        self._file = file
+    def __init__(self, file: Path, manifest: Manifest, checkpoint: Checkpoint | None, kept: Kept, progress: Progress) -> None:
         self._manifest = manifest
         self._checkpoint = checkpoint
         self._kept = kept
-        self._digest = sha256()
-        self._lines_digest = sha256()
-        self._count = 0
+        self._lines = Lines(file, manifest, progress)
         # a manifest that was spoilt is no measure of the entries: that it was is told at the end
         self._matching = Matching(manifest.filters if manifest.intact else {})
         self._tenant = manifest.tenant if manifest.intact else None
@@ -92,13 +87,13 @@ class _FileVerification:
         if manifest.head < manifest.last:
             report.found(None, f"the manifest tells of entries up to {manifest.last} in a trail of {manifest.head}")
 
-    def run(self, verifiers: Sequence[Verifier], progress: Progress) -> Report:
+    def run(self, verifiers: Sequence[Verifier]) -> Report:
         """Reads the file to its end and tells what was found."""
         self._check_manifest(verifiers)
         if self._manifest.run is not None and self._checkpoint is not None:
-            self._verify_run(self._manifest.run, self._checkpoint, progress)
+            self._verify_run(self._manifest.run, self._checkpoint)
         else:
-            self._verify_part(progress)
+            self._verify_part()
         self._check_ends()
         self._compare_manifest()
         if not self.report.findings and self._checkpoint is not None:
@@ -106,8 +101,10 @@ class _FileVerification:
         return self.report
 
     def _check_ends(self) -> None:
-        """A run of positions begins and ends where its filters say."""
+        """A run of positions begins and ends where its filters say; nothing lies before what the trail held."""
         report, manifest = self.report, self._manifest
+        if manifest.intact and manifest.oldest is not None and report.entries and report.first < manifest.oldest:
+            report.found(report.first, f"lies before position {manifest.oldest}, where the trail began by the manifest")
         if not (report.position_free and manifest.intact and manifest.contiguous and report.entries):
             return
         first, last = ends(manifest)
@@ -138,31 +135,10 @@ class _FileVerification:
             else:
                 report.unknown.append("completeness not told: nobody signed the manifest, so entries may have been left out")
         if not manifest.complete:
-            report.remarks.append("what was archived before is not in this file, by its manifest")
+            told = "" if manifest.oldest is None else f" position {manifest.oldest}"
+            report.remarks.append(f"what was archived before{told} is not in this file, by its manifest")
 
-    def _lines(self, progress: Progress) -> Iterator[bytes]:
-        """The lines with entries; the rows of a table as the lines that they tell, an empty one where they tell none."""
-        spelt_lines = entries_of(self._file, self._manifest.begin)
-        in_table = is_table(self._file)
-        if in_table:
-            self._digest.update(next(spelt_lines, b""))
-            for row in spelt_lines:
-                self._digest.update(row)
-                line = _told(row)
-                self._lines_digest.update(line)
-                yield self._counted(line, progress)
-        for spelt in spelt_lines:
-            self._digest.update(spelt)
-            yield self._counted(spelt, progress)
-        progress(self._count, self._manifest.count)
-
-    def _counted(self, line: bytes, progress: Progress) -> bytes:
-        self._count += 1
-        if not self._count % PROGRESS_EVERY:
-            progress(self._count, self._manifest.count)
-        return line
-
-    def _verify_run(self, run: Run, checkpoint: Checkpoint, progress: Progress) -> None:
+    def _verify_run(self, run: Run, checkpoint: Checkpoint) -> None:
         report, begin = self.report, self._manifest.first - 1
         try:
             rebuilt = RangeProof(begin, run.left)
@@ -174,9 +150,8 @@ class _FileVerification:
             [checkpoint for checkpoint in self._kept.checkpoints if checkpoint.size > begin], "the checkpoint kept outside"
         )
         matching = self._matching if self._manifest.filters and self._manifest.intact else None
-        lines = self._lines(progress)
         try:
-            for line in lines:
+            for line in self._lines:
                 leaf = self._leaf(line, examiner.position + 1)
                 entry = examiner.take(leaf)
                 if matching is not None and examiner.fault is None:
@@ -191,8 +166,7 @@ class _FileVerification:
                         kept.pass_by(examiner.position, rebuilt.root_so_far(), report)
         except (Broken, Unproven) as error:
             report.found(examiner.position + 1, str(error))
-        for _ in lines:  # the sum of the file is told from all of it
-            pass
+        self._lines.read_to_end()
         report.last, report.entries = examiner.position, examiner.position - begin
         told = begin + len(run.marks) // MARK
         if report.position_free and report.last < max(self._last, told):
@@ -252,20 +226,19 @@ class _FileVerification:
                     "not told beyond its end (export again, then compare)"
                 )
 
-    def _verify_part(self, progress: Progress) -> None:
+    def _verify_part(self) -> None:
         """A part of a trail: each line must have its own proof."""
         report = self.report
         unproven = 0
         revision: int | None = None
-        lines = self._lines(progress)
-        for line in lines:
+        for line in self._lines:
             entry = entry_of(line)
             if entry is None:
-                report.found(report.last + 1, f"{MALFORMED} (line {self._count})")
+                report.found(report.last + 1, f"{MALFORMED} (line {self._lines.count})")
                 break
             position = entry["position"]
             if position <= report.last:
-                others = (later["position"] for later in map(entry_of, lines) if later is not None)
+                others = (later["position"] for later in map(entry_of, self._lines) if later is not None)
                 report.found(min([position, *others]), f"stands behind position {report.last}: out of order, or a second time")
                 break
             wrong = self._wrong(entry, report.last, revision)
@@ -280,8 +253,7 @@ class _FileVerification:
                 report.first = position
             report.last, revision = position, entry["revision"]
             report.entries += 1
-        for _ in lines:
-            pass
+        self._lines.read_to_end()
         if report.position_free and report.last < self._last:
             what = f"is the last entry here; the manifest tells of entries up to {self._last}: cut off behind it"
             if self._manifest.contiguous or not report.last:
@@ -321,16 +293,16 @@ class _FileVerification:
         between = f"between the positions {report.first} and {report.last}" if report.entries else ""
         if not manifest.intact:
             report.found(None, "the manifest, the last line, was altered")
-        elif self._count != manifest.count or (manifest.count and report.last != manifest.last):
+        elif self._lines.count != manifest.count or (manifest.count and report.last != manifest.last):
             report.found(
                 None,
-                f"the manifest tells of {manifest.count} entries up to {manifest.last}; there are {self._count} {between}",
+                f"the manifest tells of {manifest.count} entries up to {manifest.last}; there are {self._lines.count} {between}",
             )
-        elif self._digest.hexdigest() != manifest.sha256:
+        elif self._lines.digest.hexdigest() != manifest.sha256:
             report.found(
                 None, f"the sum of the lines {between} is not the manifest's sha256: the file or its manifest was altered"
             )
-        elif is_table(self._file) and manifest.lines not in (None, self._lines_digest.hexdigest()):
+        elif self._lines.in_table and manifest.lines not in (None, self._lines.lines_digest.hexdigest()):
             report.found(None, f"the rows {between} are not the lines that the manifest was signed for")
 
 
@@ -341,10 +313,3 @@ def _begins_as_told(file: Path, manifest: Manifest) -> bool:
         next(lines, b"")
     entry = entry_of(next(lines, b""))
     return entry is None or entry["position"] == manifest.first
-
-
-def _told(row: bytes) -> bytes:
-    try:
-        return rows.leaf(row) + b"\n"
-    except ValueError:
-        return b"\n"

@@ -52,8 +52,8 @@ def ends(manifest: Manifest) -> tuple[int | None, int | None]:
     first: int | None = None
     if type(after) is int and "from" not in manifest.filters:
         first = after + 1
-    elif not manifest.filters.keys() & {"after", "from"} and manifest.complete:
-        first = 1
+    elif not manifest.filters.keys() & {"after", "from"}:
+        first = manifest.oldest or (1 if manifest.complete else None)
     last = None if "to" in manifest.filters else manifest.head
     if last is not None and before is not None:
         last = min(last, before - 1) if type(before) is int else None

@@ -26,11 +26,16 @@ WAY_OUT: Final = "remove both files to begin anew, or name another file"
 
 
 class Part:
-    """The part file of one export, held by this process alone; `before` is the position that it ends before, None: not fixed yet."""
+    """The part file of one export, held by this process alone.
+
+    `before` is the position that it ends before, None: not fixed yet; `trail` has the manifest's members that tell what the trail
+    held when the export began.
+    """
 
     def __init__(self, path: Path, stream: BinaryIO, order: Mapping[str, Any]) -> None:
         self.path = path
         self.before: int | None = None
+        self.trail: Mapping[str, Any] = {}
         self._note = _note_of(path)
         self._stream = stream
         self._order = order
@@ -49,7 +54,7 @@ class Part:
             self._accepted = True
             return
         self._noted = self._read_note()
-        self.before = self._noted["before"]
+        self.before, self.trail = self._noted["before"], dict(self._noted.get("trail", {}))
         if not size:
             raise CannotStart(f"{self.path} is empty, although an export had begun in it: {WAY_OUT}")
         whole = 0
@@ -63,10 +68,10 @@ class Part:
         """Appends a line.  Raises `OSError`."""
         self._stream.write(line)
 
-    def begin(self, first: int, before: int) -> None:
-        """Notes, before the first line is written, where this export begins and before which position it ends."""
-        self.before = before
-        self._noted = {"order": dict(self._order), "first": first, "before": before}
+    def begin(self, first: int, before: int, trail: Mapping[str, Any]) -> None:
+        """Notes, before the first line is written, where this export begins, before which position it ends, and what the trail held."""
+        self.before, self.trail = before, trail
+        self._noted = {"order": dict(self._order), "first": first, "before": before, "trail": dict(trail)}
         replace_whole(self._note, json.dumps(self._noted))
 
     def finish(self, file: Path) -> None:

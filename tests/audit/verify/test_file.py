@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from dms_tags.audit.export.manifest import manifest_key, seal
+from dms_tags.audit.export.manifest import manifest_key, seal, signed_text
+from dms_tags.audit.log.keys import SigningKey
 from dms_tags.audit.log.note import Verifier
 from dms_tags.audit.trail.filters import Filters
 from dms_tags.audit.verify.report import Report
@@ -75,6 +76,19 @@ def test_unsigned_run(bench: Bench) -> None:
     assert "its filters, and how far the trail went, are not told" in report.remarks[0]
 
 
+def test_manifest_of_an_earlier_version(bench: Bench) -> None:
+    """A manifest that does not tell where the trail began is no worse than it was."""
+    file = bench.export()
+    *lines, last = file.read_bytes().splitlines(keepends=True)
+    manifest: Members = json.loads(last)["manifest"]
+    assert 1 == manifest.pop("oldest")
+    key = SigningKey.load(bench.folder / "signing.key").signer(f"{bench.verifier.name}/manifest")
+    manifest["signature"] = key.sign(signed_text(manifest)).rpartition("\n\n")[2].removesuffix("\n")
+    file.write_bytes(b"".join([*lines, seal(manifest)]))
+
+    assert 0 == bench.verify(file).status
+
+
 def test_manifest_key_has_another_id(bench: Bench) -> None:
     """Manifests are signed under a name of their own, so that no checkpoint passes for one; the key is the log's."""
     key = manifest_key(bench.verifier)
@@ -99,6 +113,8 @@ def test_manifest_key_has_another_id(bench: Bench) -> None:
         (Filters(), {"tenant": "other"}, "first"),
         (Filters(), {"head": COUNT + 9}, COUNT + 1),
         (Filters(), {"head": COUNT - 9}, COUNT - 8),
+        (Filters(), {"oldest": 9}, 1),
+        (Filters(after=61), {"oldest": 99}, 62),
         (Filters(object_id="3"), {"filters": {}}, 1),
     ],
 )
