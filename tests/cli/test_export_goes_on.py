@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,14 +121,14 @@ def test_two_at_once(service: Service, lines: list[bytes], tmp_path: Path, capsy
     assert lines[:-1] == (tmp_path / "new").read_bytes().splitlines(keepends=True)[:-1]
 
 
-@pytest.mark.parametrize("form", ["ndjson", "csv"])
+@pytest.mark.parametrize("options", [[], ["--proofs"], ["--format", "csv"], ["--format", "csv", "--bom"]])
 @pytest.mark.usefixtures("lines")
 def test_a_full_disk(
     service: Service,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-    form: str,
+    options: list[str],
 ) -> None:
     """A full disk is said in one line, what came is kept, and the same command goes on from it."""
     write, written = part.Part.write, 0
@@ -140,16 +141,17 @@ def test_a_full_disk(
         write(self, line)
 
     monkeypatch.setattr(part.Part, "write", full)
-    assert 2 == main(["audit", "export", "--out", str(tmp_path / "new"), "--format", form])
+    assert 2 == main(["audit", "export", "--out", str(tmp_path / "new"), *options])
     said = capsys.readouterr().err
     assert "No space left on device" in said
     assert "the same command goes on from there" in said
     assert (tmp_path / "new.part").stat().st_size
     monkeypatch.setattr(part.Part, "write", write)
-    assert 0 == main(["audit", "export", "--out", str(tmp_path / "new"), "--format", form])
+    assert 0 == main(["audit", "export", "--out", str(tmp_path / "new"), *options])
 
     assert 0 == main(["audit", "verify", str(tmp_path / "new"), "--key", key_line(service)])
-    assert ["new", *(["new.manifest.json"] if form == "csv" else [])] == sorted(file.name for file in tmp_path.glob("new*"))
+    assert ("--bom" in options) == (tmp_path / "new").read_bytes().startswith(BOM_UTF8)
+    assert ["new", *(["new.manifest.json"] if "csv" in options else [])] == sorted(file.name for file in tmp_path.glob("new*"))
 
 
 def test_goes_on_in_an_archived_trail(service: Service, tmp_path: Path) -> None:
