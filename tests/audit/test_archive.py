@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from dms_tags.audit.archive import Archived, Archiver
+from dms_tags.audit.export.exporter import Exporter
 from dms_tags.audit.log.signer import Checkpointer
 from dms_tags.audit.trail.filters import Filters
 from dms_tags.audit.trail.relay import Relay
@@ -188,6 +189,23 @@ def test_archive_before_the_first_chunk(service: Service, tmp_path: Path, filter
     else:
         with pytest.raises(Gone):
             next(chunks)
+
+
+def test_archive_before_the_first_chunk_is_answered_410(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An export that cannot begin any more is a 410 with the position where the trail now begins, no stream that breaks off."""
+    begin = Exporter.begin
+
+    def archived_meanwhile(self: Exporter, *order: Any, **more: Any) -> Any:
+        begun = begin(self, *order, **more)
+        archiver(service).archive("default", at(600), tmp_path / "out", ACTOR)
+        return begun
+
+    monkeypatch.setattr(Exporter, "begin", archived_meanwhile)
+    answer = service.client.get(f"{AUDIT}/export")
+
+    assert (410, 513) == (answer.status_code, (answer.json or {})["first"])
 
 
 def test_never_the_last_hour(service: Service, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any, Final
 
 from flask import Response
@@ -82,10 +83,10 @@ def export(call: Call) -> Response:
         form=form,
         proofs=asked["proofs"] and form == "ndjson",
     )
-    if form == "csv":
-        response = Response(exporter.csv(begun), content_type="text/csv; charset=utf-8; header=present")
-    else:
-        response = Response(exporter.ndjson(begun), content_type="application/x-ndjson")
+    chunks = exporter.csv(begun) if form == "csv" else exporter.ndjson(begun)
+    first = next(chunks, b"")  # what keeps a stream from beginning is answered with its status, not in the middle of a 200
+    media_type = "text/csv; charset=utf-8; header=present" if form == "csv" else "application/x-ndjson"
+    response = Response(chain([first], chunks), content_type=media_type)
     response.headers[HEAD_HEADER] = str(begun.head)
     response.headers[OLDEST_HEADER] = str(begun.cut + 1)
     response.headers[COMPLETE_HEADER] = str(begun.complete).lower()
