@@ -10,8 +10,7 @@ from flask import Flask, Response, request
 
 from dms_tags.api import openapi
 from dms_tags.api.chains import routes as chains
-from dms_tags.api.dms import audit, events, workflow
-from dms_tags.api.dms import tags as dms
+from dms_tags.api.dms import routes as dms
 from dms_tags.api.endpoint import Api
 from dms_tags.api.metadata import routes as metadata
 from dms_tags.api.operation import pages
@@ -23,7 +22,7 @@ from dms_tags.store.database import Database
 
 log = logging.getLogger(__name__)
 
-APIS: tuple[Api, ...] = (dms.api, audit.api, events.api, workflow.api, metadata.api, chains.api, operation.api, pages.api)
+APIS: tuple[Api, ...] = (dms.api, metadata.api, chains.api, operation.api, pages.api)
 """Every API of the service.  What a path belongs to is told by the longest prefix: it decides the shape of errors."""
 
 EXTENSION = "dms_tags"

@@ -131,13 +131,16 @@ class Conditions:
 
     `having` are members that a state which is a small document must have, with their values.
 
-    `trace_id` is compared without regard to zero padding on the left.  `etags` holds one or more of `If-Match`.
+    `trace_id` is compared without regard to zero padding on the left.  `etags` holds one or more of `If-Match`, `present`
+    demands a tag in whichever revision (`If-Match: *`), `absent` that there is none (`If-None-Match: *`).
     The rule of an enforced definition: `forbidden_from` are the states that may not be left for the new one, `initial`
     whether a tag may begin in it.
     """
 
     trace_id: str | None = None
     etags: tuple[str, ...] | None = None
+    present: bool = False
+    absent: bool = False
     state: State | None = None
     forbidden_from: tuple[int, ...] = ()
     initial: bool = True
@@ -153,20 +156,6 @@ class Idempotency:
 
     key: str
     fingerprint: str
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """Who asks for a change, in which trace and under which conditions: what every API reads alike from a request.
-
-    `must_exist` says that the tag has to be there, whichever revision it is in (`If-Match: *`).
-    """
-
-    actor: Actor
-    trace_id: str | None = None
-    conditions: Conditions = UNCONDITIONAL
-    idempotency: Idempotency | None = None
-    must_exist: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +184,20 @@ class Change:
             return self.action
         family = "admin" if self.resource.kind in ADMINISTRATIVE else "object"
         return ACTIONS[family][verb.value]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Who asks for a change, in which trace and under which conditions: what every API reads alike from a request."""
+
+    actor: Actor
+    trace_id: str | None = None
+    conditions: Conditions = UNCONDITIONAL
+    idempotency: Idempotency | None = None
+
+    def change(self, resource: Resource, name: str, verb: Verb, state: Any = None, *, max_tags: int | None = MAX_TAGS) -> Change:
+        """The change of a tag on these terms."""
+        return Change(resource, name, verb, self.actor, state, self.trace_id, self.conditions, self.idempotency, max_tags)
 
 
 @dataclass(frozen=True, slots=True)

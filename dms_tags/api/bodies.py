@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from flask import Request
 
-from dms_tags.errors import InvalidBody, InvalidParameter, ParameterMissing, UnsupportedMediaType
-
-T = TypeVar("T")
+from dms_tags.errors import InvalidBody, InvalidParameter, UnsupportedMediaType
 
 FORM: Final = "application/x-www-form-urlencoded"
 MAX_FIELDS: Final = 100
@@ -51,13 +48,18 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def json_object(request: Request) -> dict[str, Any]:
-    """The body as a JSON object.  Raises `UnsupportedMediaType`, `InvalidBody` or `InvalidParameter`."""
+    """The body as a JSON object.  Raises `UnsupportedMediaType` or `InvalidBody`."""
     if request.mimetype and not _json_type(request.mimetype):
         raise UnsupportedMediaType(f"the body is sent as {request.mimetype}; this call takes application/json")
     document = json_document(request)
     if not isinstance(document, dict):
         raise InvalidBody("the body is a JSON object")
-    return _without_locks(document)
+    return document
+
+
+def is_form(request: Request) -> bool:
+    """Whether the body is a form; a request without a body is one without fields."""
+    return request.mimetype == FORM or not (request.mimetype or request.get_data())
 
 
 def form(request: Request) -> dict[str, str]:
@@ -74,29 +76,7 @@ def form(request: Request) -> dict[str, str]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
         raise InvalidParameter("a field of the form is given twice; once is right")
-    return _without_locks(fields)
-
-
-def require(given: Mapping[str, Any], *names: str) -> None:
-    """Raises `ParameterMissing` for the first of the members that is absent or null."""
-    for name in names:
-        if given.get(name) is None:
-            raise ParameterMissing(f"the parameter {name!r} is required for this request")
-
-
-def text(given: Mapping[str, Any], name: str, most: int, *, least: int = 1) -> str:
-    """A member that is a text of `least` to `most` characters without NUL.  Raises `InvalidParameter`."""
-    value = given[name]
-    if not isinstance(value, str) or not least <= len(value) <= most or "\0" in value:
-        raise InvalidParameter(f"{name} is a text of {least} to {most} characters, none of them NUL")
-    return value
-
-
-def _without_locks(given: dict[str, T]) -> dict[str, T]:
-    # A lock that is sent where nobody looks for it must not be dropped in silence
-    if any(name.lower() == "traceidmustmatch" for name in given):
-        raise InvalidParameter("traceIdMustMatch is a parameter of the query, not of the body")
-    return given
+    return fields
 
 
 def _no_constant(name: str) -> Any:

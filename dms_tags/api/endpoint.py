@@ -7,6 +7,7 @@ then answered; what any step refuses is rendered in the shape of the API that th
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +15,14 @@ from time import perf_counter
 from typing import Any, Final
 
 from flask import Flask, Request, Response, request
-from marshmallow import Schema, ValidationError
 
 from dms_tags import counters, names
-from dms_tags.api import bodies, headers, parameters
+from dms_tags.api import bodies, headers, members, parameters
+from dms_tags.api.answers import empty_answer
+from dms_tags.api.members import Body
 from dms_tags.api.parameters import Parameter
 from dms_tags.api.services import Services
-from dms_tags.errors import CannotStart, InvalidBody
+from dms_tags.errors import CannotStart
 from dms_tags.identity.authenticator import NOBODY
 from dms_tags.identity.model import Identity, Permission
 
@@ -67,18 +69,32 @@ class Route:
     scope: Permission | None
     parameters: Mapping[str, Parameter]
     path_parameters: Mapping[str, PathParameter]
-    body: type[Schema] | Mapping[str, Any] | None
-    summary: str
-    description: str
+    body: Body | None
+    body_required: bool
     responses: Mapping[int, Mapping[str, Any]]
     headers: Sequence[str]
     check: Callable[[Identity, Mapping[str, Any]], None] | None
     operation_id: str | None
+    section: str
 
     @property
     def endpoint(self) -> str:
         """The route's name in Flask and its OpenAPI operation id."""
         return self.operation_id or f"{self.api.name}.{self.view.__name__}"
+
+    @property
+    def summary(self) -> str:
+        """What the call does, in one line: the first of the view's docstring."""
+        return self._told[0].rstrip(".")
+
+    @property
+    def description(self) -> str:
+        """What else there is to know of the call: the rest of the view's docstring."""
+        return self._told[2]
+
+    @property
+    def _told(self) -> tuple[str, str, str]:
+        return (inspect.getdoc(self.view) or "").partition("\n\n")
 
     @property
     def not_honoured(self) -> tuple[str, ...]:
@@ -101,32 +117,34 @@ class Call:
     services: Services
     identity: Identity
     arguments: Mapping[str, Any]
+    route: Route
+    parts: Mapping[str, Any]
 
     @property
     def trace_id(self) -> str | None:
         """The request's trace id.  Raises `InvalidTraceId`."""
         return headers.trace_id(self.request.headers)
 
-    @property
-    def if_match(self) -> tuple[str, ...] | None:
-        """The entity tags of `If-Match`.  Raises `InvalidParameter`."""
-        return headers.if_match(self.request.headers)
+    def entity_tags(self, header: str) -> tuple[str, ...] | None:
+        """The entity tags that a header lists; None where it is absent or `*`.  Raises `InvalidParameter`."""
+        text = self.request.headers.get(header)
+        return None if text is None else headers.entity_tags(text, header)
 
     @property
     def idempotency_key(self) -> str | None:
         """The `Idempotency-Key`.  Raises `InvalidParameter`."""
         return headers.idempotency_key(self.request.headers)
 
-    def body(self, schema: Schema) -> Any:
-        """The request's JSON body, loaded by `schema`.  Raises `InvalidBody`, naming the member at fault."""
-        document = bodies.json_document(self.request)
-        if not isinstance(document, dict) and not schema.many:
-            raise InvalidBody("the body is a JSON object")
-        try:
-            return schema.load(document)
-        except ValidationError as error:
-            member, reason = first_error(error.messages)
-            raise InvalidBody(f"{member}: {reason}" if member else reason, member) from error
+    def body(self, schema: Body | None = None) -> Any:
+        """The request's body, as the route declares it, or as `schema` takes it.
+
+        Raises `UnsupportedMediaType`, `InvalidBody`, or what the schema raises for a member that is not as declared.
+        """
+        schema = schema or self.route.body
+        assert schema is not None  # noqa: S101 - views ask for the body that they declare
+        if self.route.api.forms and bodies.is_form(self.request):
+            return members.load(schema, members.typed(schema, bodies.form(self.request)))
+        return members.load(schema, bodies.json_object(self.request))
 
 
 @dataclass(slots=True)
@@ -136,6 +154,7 @@ class Api:
     `render` turns a domain error or one of werkzeug's into an answer, of media type `error_type` and shape `error_schema`.
     `security` names the OpenAPI security schemes that identify a caller; `identify` does it where the guard does not.
     `roots` are the paths below which errors have the API's shape, where they are not all below one prefix.
+    `parameters` are taken by every call; `forms` says whether bodies may come as forms too; `note` ends every description.
     """
 
     name: str
@@ -146,6 +165,9 @@ class Api:
     security: Sequence[str] = ("bearer", "basic")
     identify: Callable[[Services, Request], Identity] | None = None
     roots: Sequence[str] = ()
+    parameters: Sequence[Parameter] = ()
+    forms: bool = False
+    note: str = ""
     routes: list[Route] = field(default_factory=list)
 
     def route(
@@ -154,25 +176,26 @@ class Api:
         path: str,
         *,
         permission: Permission | frozenset[Permission],
-        summary: str,
-        description: str = "",
         parameters: Sequence[Parameter] = (),
         path_parameters: Mapping[str, PathParameter] | None = None,
         scope: Permission | None = None,
-        body: type[Schema] | Mapping[str, Any] | None = None,
+        body: Body | None = None,
+        body_required: bool = True,
         responses: Mapping[int, Mapping[str, Any]],
         headers: Sequence[str] = (),
         check: Callable[[Identity, Mapping[str, Any]], None] | None = None,
         operation_id: str | None = None,
+        section: str | None = None,
     ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
-        """Declares a view.
+        """Declares a view; its docstring is what OpenAPI tells of the call.
 
         `path` has its variable parts as `{objectId}`; `permission` is one, or several of which any suffices, or `PUBLIC`.
         `scope` is the permission whose tag-name prefixes must cover the path's `{name}`.
         `responses` maps statuses to JSON schemas (or OpenAPI response objects, which have a `description`).
-        `body` is a schema of a JSON body, or an OpenAPI request body object.
-        `headers` names the request headers that the call honours, for OpenAPI, and so that no other condition is dropped; `check` is one more check of the identity and the path.
-        `operation_id` is OpenAPI's, where it is not the view's name.
+        `body` is the schema of the body that the view reads by `Call.body`, `body_required` whether there has to be one.
+        `headers` names the request headers that the call honours, for OpenAPI, and so that no other condition is dropped.
+        `check` is one more check of the identity and the path.
+        `operation_id` is OpenAPI's, where it is not the view's name; `section` is where the documents list the call.
         """
 
         def declare(view: Callable[..., Response]) -> Callable[..., Response]:
@@ -187,15 +210,15 @@ class Api:
                     view,
                     permissions,
                     scope,
-                    {parameter.name: parameter for parameter in parameters},
+                    {parameter.name: parameter for parameter in (*parameters, *self.parameters)},
                     {name: available[name] for name in used},
                     body,
-                    summary,
-                    description,
+                    body_required,
                     responses,
                     headers,
                     check,
                     operation_id,
+                    section or self.name,
                 )
             )
             return view
@@ -230,7 +253,7 @@ def _dispatch(route: Route, services: Services) -> Callable[..., Response]:
     needs = tuple(route.permissions)
     identify = route.api.identify or _by_guard
     readers = {name: part.parse for name, part in route.path_parameters.items()}
-    refused = route.not_honoured
+    refused, reads = route.not_honoured, route.method == "GET"
     spelled = {name: re.sub(r"(?=[A-Z])", "_", name).lower() for name in readers}
 
     def answer(**path: str) -> Response:
@@ -252,24 +275,26 @@ def _dispatch(route: Route, services: Services) -> Callable[..., Response]:
             if route.check is not None:
                 route.check(identity, parts)
             headers.refuse(request.headers, refused)
-            call = Call(request, services, identity, parameters.read(declared, request.args))
-            return route.view(call, **{spelled[name]: value for name, value in parts.items()})
+            call = Call(request, services, identity, parameters.read(declared, request.args), route, parts)
+            response = route.view(call, **{spelled[name]: value for name, value in parts.items()})
+            return _not_modified(response) if reads and "If-None-Match" in request.headers else response
         except Exception as error:  # noqa: BLE001 - every API answers in its own shape, also what nobody expected; it is logged
             return render(error)
 
     return answer
 
 
+def _not_modified(response: Response) -> Response:
+    """The answer, or 304 where the client has it already; whichever call gives an entity tag (RFC 9110, section 13.1.2)."""
+    etag = response.headers.get("ETag")
+    if etag is None or not headers.known(request.headers, etag.strip('"')):
+        return response
+    unchanged = empty_answer(304)
+    for name in ("ETag", headers.TRACE_HEADER, "Cache-Control", "Vary"):
+        if name in response.headers:
+            unchanged.headers[name] = response.headers[name]
+    return unchanged
+
+
 def _by_guard(services: Services, call: Request) -> Identity:
     return services.guard.identify(call)
-
-
-def first_error(messages: Any, path: str = "") -> tuple[str, str]:
-    """The first of marshmallow's messages: the member's path, and what is wrong with it."""
-    if isinstance(messages, Mapping):
-        key, inner = next(iter(messages.items()))
-        step = "" if key == "_schema" else str(key)
-        return first_error(inner, f"{path}.{step}".strip("."))
-    if isinstance(messages, (list, tuple)):
-        return first_error(messages[0], path)
-    return path, str(messages)

@@ -13,7 +13,8 @@ from dms_tags.errors import InvalidParameter, InvalidTraceId
 
 TRACE_HEADER: Final = "X-B3-TraceId"
 
-_entity_tag = re.compile(r'\s*(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)')
+_entity_tag = re.compile(r'[ \t]*(?:(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*)?(?:,|$)')
+_compressed = re.compile(r"(?:--?|;)(?:gzip|br|zstd|deflate)$")
 _idempotency_key = re.compile(r"[\x21-\x7e]{1,64}").fullmatch
 
 
@@ -34,39 +35,40 @@ def trace_id(headers: Headers) -> str | None:
         raise InvalidTraceId(f"the header b3 begins with a trace id, or is 0, 1 or d: {error.detail}") from error
 
 
-def if_match(headers: Headers) -> tuple[str, ...] | None:
-    """The entity tags of `If-Match`; None where there is no such header or it is `*`.
-
-    A weak one counts as its strong sibling, since proxies that compress weaken them.  Raises `InvalidParameter`.
-    """
-    return _entity_tags(headers, "If-Match")
-
-
-def if_none_match(headers: Headers) -> tuple[str, ...] | None:
-    """The entity tags of `If-None-Match`; None where there is no such header or it is `*`.  Raises `InvalidParameter`."""
-    return _entity_tags(headers, "If-None-Match")
-
-
-def _entity_tags(headers: Headers, header: str) -> tuple[str, ...] | None:
-    text = headers.get(header)
-    return None if text is None else entity_tags(text, header)
-
-
 def entity_tags(text: str, header: str) -> tuple[str, ...] | None:
-    """The entity tags that `text` lists as the header does; None for `*`.  Raises `InvalidParameter`."""
+    """The entity tags that `text` lists as the header does; None for `*`.  Raises `InvalidParameter`.
+
+    A weak one counts as its strong sibling, and what a proxy that compresses wrote behind the tag is left out: proxies do
+    so with the answer of which the client has the tag.  Empty members of a list are passed over (RFC 9110, section 5.6.1).
+    """
     if text.strip() == "*":
         return None
-    found: list[str] = []
+    listed: list[str] = []
     at = 0
     while at < len(text):
         match = _entity_tag.match(text, at)
         if match is None:
             break
-        found.append(match[1])
+        if match[1] is not None:
+            listed.append(_compressed.sub("", match[1]))
         at = match.end()
-    if at < len(text) or not found or text.rstrip().endswith(","):
+    if at < len(text) or not listed:
         raise InvalidParameter(f'{header} is a list of entity tags in double quotes, for instance "01a2", or *')
-    return tuple(found)
+    return tuple(listed)
+
+
+def bare_entity_tags(text: str) -> tuple[str, ...] | None:
+    """The same of a text that may also be one entity tag without quotes, as the answer of a batch has it."""
+    return entity_tags(text if text.startswith(('"', "W/", "*")) else entity_tag(text), "ifMatch")
+
+
+def known(headers: Headers, etag: str | None) -> bool:
+    """Whether `If-None-Match` says that the client has the answer with this entity tag already.  Raises `InvalidParameter`."""
+    text = headers.get("If-None-Match")
+    if text is None or etag is None:
+        return False
+    listed = entity_tags(text, "If-None-Match")
+    return listed is None or etag in listed
 
 
 def refuse(headers: Headers, names: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
+from dms_tags.api import bodies
 from dms_tags.api.endpoint import PUBLIC, Api, Route
 from dms_tags.identity.model import Permission
 from dms_tags.version import __version__
@@ -16,7 +17,11 @@ from dms_tags.version import __version__
 HEADERS: Final[Mapping[str, tuple[str, Mapping[str, Any], Any]]] = {
     "X-B3-TraceId": ("the trace id of the call", {"type": "string", "pattern": "^[0-9a-f]{1,32}$"}, "1234567887654321"),
     "If-Match": ("change the tag only if its ETag is one of these", {"type": "string"}, '"01a2…"'),
-    "If-None-Match": ("answer 304 if the tag's ETag is one of these", {"type": "string"}, '"01a2…"'),
+    "If-None-Match": (
+        "of a GET: answer 304 if the ETag is one of these; of a change: `*`, change it only if it is not there",
+        {"type": "string"},
+        "*",
+    ),
     "Idempotency-Key": (
         "the same key again is answered as the first time and changes nothing",
         {"type": "string", "pattern": "^[\\x21-\\x7e]{1,64}$"},
@@ -77,21 +82,27 @@ def document(apis: Iterable[Api]) -> dict[str, Any]:
 def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.endpoint,
-        "tags": [route.api.name],
+        "tags": [route.section],
         "summary": route.summary,
         "parameters": [*_path(route), *_query(route), *_headers(route)],
         "responses": {str(status): _response(answer) for status, answer in route.responses.items()},
         "security": [] if route.permissions == PUBLIC else _security(route.api),
     }
     description = route.description
+    if route.api.note:
+        description += f"\n\n{route.api.note}"
     if route.permissions:
         description += f"\n\nPermission: {' or '.join(sorted(route.permissions))}."
     if description.strip():
         operation["description"] = description.strip()
-    if isinstance(route.body, Mapping):
-        operation["requestBody"] = dict(route.body)
-    elif route.body is not None:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": route.body}}}
+    if route.body is not None:
+        content: dict[str, Any] = {"schema": route.body}
+        if route.body.EXAMPLE is not None:
+            content["example"] = route.body.EXAMPLE
+        types = ("application/json", bodies.FORM) if route.api.forms else ("application/json",)
+        operation["requestBody"] = {"required": route.body_required, "content": dict.fromkeys(types, content)}
+    if route.method == "GET" and "If-None-Match" in route.headers:
+        operation["responses"]["304"] = {"description": "The client has it already"}
     if route.permissions:
         error = {"content": {route.api.error_type: {"schema": {"$ref": f"#/components/schemas/{route.api.name}-error"}}}}
         for status in possible(route):

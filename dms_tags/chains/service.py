@@ -176,4 +176,4 @@ def _tag(tag_id: int, chain: Chain, model_class: str, changed: Changed) -> Chain
 
 
 def _change(of: Resource, verb: Verb, terms: Terms, wanted: Any) -> Change:
-    return Change(of, TAG, verb, terms.actor, wanted, terms.trace_id, terms.conditions, terms.idempotency, max_tags=1)
+    return terms.change(of, TAG, verb, wanted, max_tags=1)

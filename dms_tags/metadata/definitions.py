@@ -153,14 +153,4 @@ class Definitions:
 
     @staticmethod
     def _change(tenant: str, tag_id: str, verb: Verb, terms: Terms, state: Any) -> Change:
-        return Change(
-            Resource(tenant, Kind.DEFINITION, tag_id),
-            LABEL,
-            verb,
-            terms.actor,
-            state,
-            terms.trace_id,
-            terms.conditions,
-            terms.idempotency,
-            max_tags=None,
-        )
+        return terms.change(Resource(tenant, Kind.DEFINITION, tag_id), LABEL, verb, state, max_tags=None)

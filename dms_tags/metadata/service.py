@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -39,14 +40,9 @@ class MetadataService:
         """
         hold = self.definitions.hold(tenant, tag_id)
         resource = Resource(tenant, kind, correlation_id)
-        verb = Verb.UPDATE if terms.must_exist else Verb.SET
-        change = self._change(resource, tag_id, verb, terms, value)
-        try:
-            self._settle_type(change, terms)
-            spelling = self._settle_spelling(change, terms)
-            changed = self._store.change(self._change(resource, tag_id, verb, terms, spelling))
-        except TagNotFound as error:
-            raise RevisionMismatch(f"{resource.name} has no value of {tag_id} that If-Match could name") from error
+        change = terms.change(resource, tag_id, Verb.SET, value, max_tags=None)
+        self._settle_type(change)
+        changed = self._store.change(replace(change, state=self._settle_spelling(change)))
         try:
             self.definitions.confirm(hold)
         except DefinitionNotFound:
@@ -61,7 +57,9 @@ class MetadataService:
         if kind is None:
             raise TagNotFound(f"{correlation_id} has no value of {tag_id}")
         try:
-            return self._store.change(self._change(Resource(tenant, Kind(kind), correlation_id), tag_id, Verb.DELETE, terms))
+            return self._store.change(
+                terms.change(Resource(tenant, Kind(kind), correlation_id), tag_id, Verb.DELETE, max_tags=None)
+            )
         except TagNotFound as error:
             raise TagNotFound(f"{correlation_id} has no value of {tag_id}") from error
 
@@ -101,30 +99,30 @@ class MetadataService:
             if kind in definition.mandatory_on and definition.id not in present
         ]
 
-    def _settle_type(self, change: Change, terms: Terms) -> None:
+    def _settle_type(self, change: Change) -> None:
         resource = change.resource
         key = _type_key(resource.tenant, resource.id)
         settled = self._types.settled(key)
         if settled is None:
-            self._judge(change, terms)
+            self._judge(change)
             settled = self._types.settle(key, str(resource.kind))
         if settled != resource.kind:
             raise _other_type(resource.id, settled)
 
-    def _settle_spelling(self, change: Change, terms: Terms) -> str:
+    def _settle_spelling(self, change: Change) -> str:
         value: str = change.state
         if value.lower() == value.upper():
             return value  # no letter of it has a case
         key = f"{change.resource.tenant}/{change.name}/{value.casefold()}"
         spelling: str | None = self._spellings.settled(key)
         if spelling is None:
-            self._judge(change, terms)
+            self._judge(change)
             spelling = str(self._spellings.settle(key, value))
         return spelling
 
-    def _judge(self, change: Change, terms: Terms) -> None:
+    def _judge(self, change: Change) -> None:
         """Raises what the change's conditions come to, before anything is settled for a change that cannot be made."""
-        if terms.conditions != UNCONDITIONAL or terms.must_exist:
+        if change.conditions != UNCONDITIONAL:
             refusals.conditions(change, self._tag(change.resource, change.name))
 
     def _take_back(self, change: Change, changed: Changed) -> None:
@@ -132,16 +130,10 @@ class MetadataService:
         if changed.tag is not None:
             terms = Terms(change.actor, changed.trace_id, Conditions(etags=(changed.tag.etag,)))
             with suppress(TagNotFound, RevisionMismatch):
-                self._store.change(self._change(change.resource, change.name, Verb.DELETE, terms))
+                self._store.change(terms.change(change.resource, change.name, Verb.DELETE, max_tags=None))
 
     def _tag(self, resource: Resource, tag_id: str) -> Tag | None:
         return next(iter(self._store.read(resource, tag_id)), None)
-
-    @staticmethod
-    def _change(resource: Resource, tag_id: str, verb: Verb, terms: Terms, value: str | None = None) -> Change:
-        return Change(
-            resource, tag_id, verb, terms.actor, value, terms.trace_id, terms.conditions, terms.idempotency, max_tags=None
-        )
 
 
 def _type_key(tenant: str, correlation_id: str) -> str:

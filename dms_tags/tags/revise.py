@@ -42,6 +42,6 @@ def revise(store: TagStore, change: Change, state_of: Callable[[Tag], Any]) -> C
         try:
             return store.change(replace(change, state=state, conditions=replace(change.conditions, etags=etags)))
         except RevisionMismatch:
-            if asked is not None:
+            if asked is not None or change.conditions.absent:
                 raise
     raise StoreUnavailable(f"too many writers on {change.resource.name} at once; nothing was changed")

@@ -68,12 +68,15 @@ class TagStore:
         `TransitionNotAllowed`, `IdempotencyKeyReused` or `StoreUnavailable`.
         """
         verb: Verb = Verb.UPDATE if change.verb is Verb.SET else change.verb
+        if change.conditions.absent and change.verb is Verb.SET:
+            verb = Verb.ADD
         lease: Lease | None = None
         at = self._clock()
         give_up = monotonic() + PATIENCE
         with ExitStack() as turn:
             for attempt in itertools.count():
-                changed = self._write(change, verb, at, lease)
+                # What may only be made where there is no tag, and changes one, is never made: it is only told why
+                changed = None if change.conditions.absent and verb is not Verb.ADD else self._write(change, verb, at, lease)
                 if changed is None and verb is Verb.ADD and attempt == 0:
                     changed = self._create(change, at)
                 if changed is not None:

@@ -248,7 +248,7 @@ def test_route_without_permission_does_not_start(memory: Database) -> None:
     """A route that declares no permission stops the start, by its name."""
     api = Api("extra", "/extra", render_problem, PROBLEM_SCHEMA, MEDIA_TYPE)
 
-    @api.route("GET", "/door", permission=None, summary="A door", responses={})  # type: ignore[arg-type]
+    @api.route("GET", "/door", permission=None, responses={})  # type: ignore[arg-type]
     def door(_: Call) -> Response:
         """Open to all."""
         return Response()

@@ -2,87 +2,88 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from flask import Response
 
 from dms_tags.api import locks
+from dms_tags.api.answers import json_answer, stamp
 from dms_tags.api.chains import schemas
 from dms_tags.api.chains.errors import ERROR_SCHEMA, render
 from dms_tags.api.chains.identity import SessionIdentity, identify
 from dms_tags.api.endpoint import Api, Call
-from dms_tags.api.locks import CHANGE_HEADERS
+from dms_tags.api.locks import ADD_HEADERS, CHANGE_HEADERS
 from dms_tags.api.parameters import TRACE_ID_MUST_MATCH, moment
 from dms_tags.chains.model import ChainTag, Session
-from dms_tags.errors import InvalidParameter
 from dms_tags.identity.model import Permission
 from dms_tags.model import Changed
 
-SESSION: Final = "It takes a session of an administrator, sent as X-Spaaza-Session-User-Id and X-Spaaza-Session-Key."
+NOTE: Final = "It takes a session of an administrator, sent as X-Spaaza-Session-User-Id and X-Spaaza-Session-Key."
 
-api = Api("chains", "/auth", render, ERROR_SCHEMA, security=("session_user", "session_key"), identify=identify)
+api = Api(
+    "chains", "/auth", render, ERROR_SCHEMA, security=("session_user", "session_key"), identify=identify, forms=True, note=NOTE
+)
 
 
 @api.route(
     "POST",
     "/alter-tag",
     permission=Permission.WRITE,
-    summary="Alter a tag of a chain",
-    description=f"With neither value nor active the tag as it is: nothing is changed. {SESSION} WRITE on the chain.",
     parameters=(TRACE_ID_MUST_MATCH,),
-    body=schemas.ALTER_BODY,
+    body=schemas.AlterBody(),
     responses={200: schemas.one_tag("alter-tag")},
     headers=CHANGE_HEADERS,
 )
 def alter_tag(call: Call) -> Response:
-    """Changes a tag's value, whether it is active, or both."""
-    given = schemas.Given.of(call.request)
-    given.require("id")
-    tag_id, value, active = given.identifier("id"), given.value(), given.boolean("active")
-    found, changed = call.services.chains.alter(_session(call), tag_id, value, active, locks.terms(call, tag_id, value, active))
-    return _answer_tag("alter-tag", found, changed)
+    """Alter a tag of a chain.
+
+    With neither value nor active the tag as it is: nothing is changed. WRITE on the chain.
+    """
+    given = call.body()
+    altered, changed = call.services.chains.alter(
+        _session(call), given["id"], given["value"], given["active"], locks.terms(call, given)
+    )
+    return _answer_tag("alter-tag", altered, changed)
 
 
 @api.route(
     "POST",
     "/add-tag",
     permission=Permission.WRITE,
-    summary="Add a tag to a chain",
-    description=f"Its id is higher than every one before. {SESSION} WRITE on the chain.",
     parameters=(TRACE_ID_MUST_MATCH,),
-    body=schemas.ADD_BODY,
+    body=schemas.AddBody(),
     responses={200: schemas.one_tag("add-tag")},
-    headers=("X-B3-TraceId", "Idempotency-Key"),
+    headers=ADD_HEADERS,
 )
 def add_tag(call: Call) -> Response:
-    """Makes an active tag."""
-    given = schemas.Given.of(call.request)
-    given.require("chain_id", "value", "model_class")
-    chain_id, value, model_class = given.identifier("chain_id"), given.value() or "", given.model_class()
-    terms = locks.terms(call, chain_id, value, model_class)
-    if terms.must_exist or terms.conditions.trace_id is not None:
-        raise InvalidParameter("traceIdMustMatch=true and If-Match are conditions on what is there: a new tag has none")
-    found, changed = call.services.chains.add(_session(call), chain_id, value, model_class, terms)
-    return _answer_tag("add-tag", found, changed)
+    """Add a tag to a chain.
+
+    Its id is higher than every one before. WRITE on the chain.
+    """
+    given = call.body()
+    added, changed = call.services.chains.add(
+        _session(call), given["chain_id"], given["value"], given["model_class"], locks.of_new(locks.terms(call, given))
+    )
+    return _answer_tag("add-tag", added, changed)
 
 
 @api.route(
     "GET",
     "/get-tag",
     permission=Permission.READ,
-    summary="One tag",
-    description=f"{SESSION} READ on the chain.",
     parameters=(schemas.ID, moment("at", "the tag as it stood at this time")),
     responses={200: schemas.one_tag("get-tag")},
+    headers=("If-None-Match",),
 )
 def get_tag(call: Call) -> Response:
-    """The tag, with its trace id and ETag as headers; a deleted one too."""
+    """One tag, also a deleted one.
+
+    READ on the chain.
+    """
     at = call.arguments["at"]
     if at is not None:
         then = call.services.chains.get_at(_session(call), call.arguments["id"], at)
-        return _answer(schemas.envelope("get-tag", {"tag": schemas.tag_document(then)}))
+        return json_answer(schemas.envelope("get-tag", {"tag": schemas.tag_document(then)}))
     found = call.services.chains.get(_session(call), call.arguments["id"])
     return _answer_tag("get-tag", found, Changed(found.tag, found.tag.trace_id))
 
@@ -91,13 +92,14 @@ def get_tag(call: Call) -> Response:
     "GET",
     "/get-tags",
     permission=Permission.READ,
-    summary="The tags of a chain",
-    description=f"In order of id, deleted ones too unless exclude_inactive. {SESSION} READ on the chain.",
     parameters=(schemas.CHAIN_ID, schemas.EXCLUDE_INACTIVE, schemas.LIMIT, schemas.OFFSET),
     responses={200: schemas.TAGS},
 )
 def get_tags(call: Call) -> Response:
-    """One page of a chain's tags."""
+    """The tags of a chain.
+
+    In order of id, deleted ones too unless exclude_inactive. READ on the chain.
+    """
     limit, offset = call.arguments["limit"], call.arguments["offset"]
     found = call.services.chains.list(
         _session(call),
@@ -107,21 +109,22 @@ def get_tags(call: Call) -> Response:
         offset=offset,
     )
     results = {"limit": limit, "offset": offset, "tags": [schemas.tag_document(one) for one in found]}
-    return _answer(schemas.envelope("get-tags", results))
+    return json_answer(schemas.envelope("get-tags", results))
 
 
 @api.route(
     "DELETE",
     "/delete-tag",
     permission=Permission.WRITE,
-    summary="Delete a tag",
-    description=f"It stays readable as deleted and cannot be changed any more. {SESSION} DELETE on the chain.",
     parameters=(schemas.ID, TRACE_ID_MUST_MATCH),
     responses={200: schemas.one_tag("delete-tag")},
     headers=CHANGE_HEADERS,
 )
 def delete_tag(call: Call) -> Response:
-    """Deletes a tag softly."""
+    """Delete a tag.
+
+    It stays readable as deleted and cannot be changed any more. DELETE on the chain.
+    """
     found, changed = call.services.chains.delete(_session(call), call.arguments["id"], locks.terms(call))
     return _answer_tag("delete-tag", found, changed)
 
@@ -133,8 +136,4 @@ def _session(call: Call) -> Session:
 
 
 def _answer_tag(call_name: str, found: ChainTag, changed: Changed) -> Response:
-    return locks.stamp(_answer(schemas.envelope(call_name, {"tag": schemas.tag_document(found)})), changed)
-
-
-def _answer(document: Mapping[str, Any]) -> Response:
-    return Response(json.dumps(document), mimetype="application/json")
+    return stamp(json_answer(schemas.envelope(call_name, {"tag": schemas.tag_document(found)})), changed)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from flask import Request
-
-from dms_tags.api import bodies
-from dms_tags.api.parameters import Parameter, integer, whole
+from dms_tags.api.members import TRUTHS, Body, Flag, Missing, Text, Whole
+from dms_tags.api.parameters import Parameter, integer
 from dms_tags.chains.model import MAX_ID, MAX_MODEL_CLASS, MAX_VALUE, ChainTag
-from dms_tags.errors import InvalidParameter, NotBoolean
-
-TRUTHS: Final = {"true": True, "1": True, "false": False, "0": False}
-"""How forms and queries spell a boolean."""
+from dms_tags.errors import InvalidParameter, Malformed, NotBoolean, ParameterMissing
 
 EXAMPLE_TAG: Final[Mapping[str, Any]] = {
     "active": True,
@@ -58,12 +52,12 @@ LIMIT: Final = integer("limit", 1, 50, "tags on a page", 50)
 OFFSET: Final = integer("offset", 0, 100_000, "tags to pass over", 0)
 
 
-def truth(name: str, given: Any) -> bool:
-    """The boolean that a text of a form or a query spells; else `NotBoolean`."""
-    found = TRUTHS.get(given.lower())
-    if found is None:
+def truth(name: str, text: str) -> bool:
+    """The boolean that a text of a query spells; else `NotBoolean`."""
+    spelled = TRUTHS.get(text.lower())
+    if spelled is None:
         raise NotBoolean(f"the {name} parameter must be a boolean value")
-    return found
+    return spelled
 
 
 EXCLUDE_INACTIVE: Final = Parameter(
@@ -75,51 +69,36 @@ EXCLUDE_INACTIVE: Final = Parameter(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """The parameters of a body, JSON or form; each reader raises `InvalidParameter` or `NotBoolean`."""
+class _Parameters(Body):
+    """A body of the chain tags API, JSON or form; what is wrong with it is told by the API's own codes."""
 
-    members: Mapping[str, Any]
-    is_form: bool
+    def refusal(self, member: str, reason: str) -> Malformed:
+        """The error for a member that is not as declared."""
+        if isinstance(reason, Missing):
+            return ParameterMissing(f"the parameter {member!r} is required for this request")
+        if isinstance(self.fields.get(member), Flag):
+            return NotBoolean(f"the {member} parameter must be a boolean value")
+        return InvalidParameter(f"{member}: {reason}")
 
-    @classmethod
-    def of(cls, request: Request) -> Given:
-        """Those of a request; one without a body has none.  Raises `InvalidBody`, `UnsupportedMediaType`."""
-        if request.mimetype == bodies.FORM or not (request.mimetype or request.get_data()):
-            return cls(bodies.form(request), True)
-        return cls(bodies.json_object(request), False)
 
-    def require(self, *names: str) -> None:
-        """Raises `ParameterMissing` unless all of them are given."""
-        bodies.require(self.members, *names)
+class AlterBody(_Parameters):
+    """What to alter of a tag."""
 
-    def identifier(self, name: str) -> int:
-        """A whole number; in JSON a text of digits is none."""
-        found = self.members[name]
-        if self.is_form:
-            return whole(name, 1, MAX_ID)(found)
-        if not isinstance(found, int) or isinstance(found, bool) or not 1 <= found <= MAX_ID:
-            raise InvalidParameter(f"{name} is a whole number from 1 to {MAX_ID}")
-        return found
+    EXAMPLE: ClassVar = {"id": 1, "value": "baby_club_march_2025", "active": True}
 
-    def value(self) -> str | None:
-        """The tag's value, None where it is not given."""
-        return bodies.text(self.members, "value", MAX_VALUE, least=0) if "value" in self.members else None
+    id = Whole(1, MAX_ID, required=True)
+    value = Text(0, MAX_VALUE, load_default=None)
+    active = Flag(load_default=None, metadata={"description": "in a form true, false, 1 or 0"})
 
-    def model_class(self) -> str:
-        """What the tag is for."""
-        return bodies.text(self.members, "model_class", MAX_MODEL_CLASS)
 
-    def boolean(self, name: str) -> bool | None:
-        """True or false, None where it is not given."""
-        if name not in self.members:
-            return None
-        found = self.members[name]
-        if self.is_form:
-            return truth(name, found)
-        if not isinstance(found, bool):
-            raise NotBoolean(f"the {name} parameter must be a boolean value")
-        return found
+class AddBody(_Parameters):
+    """A new tag."""
+
+    EXAMPLE: ClassVar = {"chain_id": 1, "value": "baby_club_march_2025", "model_class": "user"}
+
+    chain_id = Whole(1, MAX_ID, required=True)
+    value = Text(0, MAX_VALUE, required=True)
+    model_class = Text(1, MAX_MODEL_CLASS, required=True)
 
 
 def envelope(call_name: str, results: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,29 +151,6 @@ TAGS: Final = envelope_schema(
     "get-tags",
     {"limit": {"type": "integer"}, "offset": {"type": "integer"}, "tags": {"type": "array", "items": TAG}},
     {"limit": 50, "offset": 0, "tags": [EXAMPLE_TAG]},
-)
-
-
-def body(properties: Mapping[str, Any], required: list[str], example: Mapping[str, Any]) -> dict[str, Any]:
-    """The OpenAPI request body of parameters that come as JSON or as a form."""
-    schema = {"type": "object", "required": required, "properties": properties}
-    return {
-        "required": True,
-        "content": {kind: {"schema": schema, "example": example} for kind in ("application/json", bodies.FORM)},
-    }
-
-
-_ID: Final = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
-_VALUE: Final = {"type": "string", "maxLength": MAX_VALUE}
-ALTER_BODY: Final = body(
-    {"id": _ID, "value": _VALUE, "active": {"type": "boolean", "description": "in a form true, false, 1 or 0"}},
-    ["id"],
-    {"id": 1, "value": "baby_club_march_2025", "active": True},
-)
-ADD_BODY: Final = body(
-    {"chain_id": _ID, "value": _VALUE, "model_class": {"type": "string", "minLength": 1, "maxLength": MAX_MODEL_CLASS}},
-    ["chain_id", "value", "model_class"],
-    {"chain_id": 1, "value": "baby_club_march_2025", "model_class": "user"},
 )
 
 

@@ -1,111 +1,124 @@
-"""The changes of a batch, read from its body one by one: what is wrong with one says nothing of the others."""
+"""Many changes in one request, read one by one: what is wrong with one says nothing of the others (API.md section 3)."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
+from flask import Response
+
 from dms_tags import names
-from dms_tags.api import bodies, headers
+from dms_tags.api import headers, locks, members
+from dms_tags.api.answers import json_answer
+from dms_tags.api.dms import schemas, workflow_schemas
+from dms_tags.api.dms.api import api
 from dms_tags.api.endpoint import Call
-from dms_tags.errors import InvalidBody, InvalidParameter, InvalidState, TagsError, TraceIdRequired
+from dms_tags.api.members import Body, Choice, Each, Flag, Part, Text, Whole
+from dms_tags.api.problems import problem_document
+from dms_tags.errors import InvalidState, TagsError, TraceIdRequired
 from dms_tags.identity.model import Permission
-from dms_tags.model import Change, Conditions, Idempotency, Kind, Resource, Verb
+from dms_tags.model import Change, Changed, Conditions, Idempotency, Kind, Resource, Terms, Verb
 from dms_tags.tags.batch import MAX_CHANGES
 
-MEMBERS: Final = frozenset(
-    ("objectId", "name", "state", "action", "traceId", "traceIdMustMatch", "ifMatch", "expectedState", "idempotencyKey")
+STATE: Final = (names.MIN_STATE, names.MAX_STATE)
+
+
+class ChangeBody(Body):
+    """One change of a batch."""
+
+    LOCKS = frozenset({"traceIdMustMatch", "ifMatch", "expectedState", "idempotencyKey"})
+
+    object_id = Text(parse=names.object_id, required=True, data_key="objectId")
+    name = Text(parse=names.tag_name, required=True)
+    action = Choice([verb.value for verb in Verb], required=True)
+    state = Whole(*STATE, metadata={"description": "needed but for delete, which takes none"})
+    trace_id = Text(parse=names.trace_id, data_key="traceId", metadata={"description": "absent: the request's own"})
+    must_match = Flag(data_key="traceIdMustMatch", load_default=False)
+    if_match = Text(
+        parse=headers.bare_entity_tags, data_key="ifMatch", metadata={"description": "ETags, in quotes or bare, or *"}
+    )
+    expected = Whole(*STATE, data_key="expectedState")
+    key = Text(1, 64, parse=headers.valid_key, data_key="idempotencyKey")
+
+    def refusal(self, member: str, reason: str) -> Any:
+        """The error for a member that is not as declared."""
+        return InvalidState(f"{member}: {reason}") if member in ("state", "expectedState") else super().refusal(member, reason)
+
+
+class Changes(Body):
+    """A batch."""
+
+    changes = Each(Part(ChangeBody), MAX_CHANGES, required=True)
+
+
+class Unread(Body):
+    """A batch whose changes are not read yet: each may be wrong for itself."""
+
+    changes = Each(members.Anything(), MAX_CHANGES, required=True)
+
+
+CHANGE: Final = ChangeBody()
+UNREAD: Final = Unread()
+
+
+@api.route(
+    "POST",
+    "/objects/tags",
+    section="workflow",
+    permission=Permission.WRITE,
+    body=Changes(),
+    responses={200: workflow_schemas.RESULTS},
+    headers=(headers.TRACE_HEADER,),
 )
-ACTIONS: Final = {verb.value: verb for verb in Verb}
+def change_many(call: Call) -> Response:
+    """Many changes in one request, each with its own result.
 
-
-def items_of(call: Call) -> list[Any]:
-    """The changes of the body, not yet read.  Raises `InvalidBody`."""
-    body = bodies.json_object(call.request)
-    changes = body.get("changes")
-    unknown = sorted(set(body) - {"changes"})
-    if unknown:
-        raise InvalidBody(f"{unknown[0]!r} is no member of a batch; it has changes alone, each with its own locks", unknown[0])
-    if not isinstance(changes, list):
-        raise InvalidBody('the body is a JSON object {"changes":[{"objectId":…,"name":…,"state":…,"action":"set"},…]}', "changes")
-    if len(changes) > MAX_CHANGES:
-        raise InvalidBody(f"changes: at most {MAX_CHANGES:,} in one request, these are {len(changes):,}", "changes")
-    return changes
+    Changes of one object are made in the order given. Each stands alone and is audited as if sent alone.
+    """
+    trace_id = call.trace_id
+    asked = [read(call, item, trace_id) for item in call.body(UNREAD)["changes"]]
+    made = iter(call.services.batches.apply([change for change in asked if isinstance(change, Change)]))
+    return json_answer({"results": [_result(call, next(made) if isinstance(change, Change) else change) for change in asked]})
 
 
 def read(call: Call, item: Any, trace_id: str | None) -> Change | TagsError:
     """The change that an item asks for, or what is wrong with it; `trace_id` is the request's, for an item without one."""
     try:
-        return _read(call, item, trace_id)
+        return _read(call, members.load(CHANGE, item), trace_id)
     except TagsError as error:
         return error
 
 
-def _read(call: Call, item: Any, trace_id: str | None) -> Change:
-    if not isinstance(item, Mapping):
-        raise InvalidBody("a change is a JSON object")
-    unknown = sorted(set(item) - MEMBERS)
-    if unknown:
-        raise InvalidBody(f"{unknown[0]!r} is none of {', '.join(sorted(MEMBERS))}", unknown[0])
-    object_id, name = names.object_id(_text(item, "objectId")), names.tag_name(_text(item, "name"))
+def _read(call: Call, item: dict[str, Any], trace_id: str | None) -> Change:
+    name, verb = item["name"], Verb(item["action"])
     call.identity.require_name(Permission.WRITE, name)
-    verb = ACTIONS.get(_text(item, "action"))
-    if verb is None:
-        raise InvalidBody(f"action: one of {', '.join(ACTIONS)}", "action")
-    state = None if verb is Verb.DELETE else _state(item, "state")
-    own_trace = item.get("traceId")
-    if own_trace is not None:
-        trace_id = names.trace_id(_text(item, "traceId"))
-    conditions = _conditions(item, trace_id)
-    if verb is Verb.ADD and (conditions != Conditions() or "ifMatch" in item):
-        raise InvalidParameter("traceIdMustMatch, ifMatch and expectedState are conditions on a tag that is there: not for add")
-    return Change(
-        Resource(call.identity.tenant, Kind.OBJECT, object_id),
-        name,
-        verb,
-        call.identity.actor,
-        state,
-        trace_id,
-        conditions,
-        _idempotency(call, item, (object_id, name, verb.value, state, conditions)),
-    )
-
-
-def _text(item: Mapping[str, Any], member: str) -> str:
-    value = item.get(member)
-    if not isinstance(value, str):
-        raise InvalidBody(f"{member}: a text is needed", member)
-    return value
-
-
-def _state(item: Mapping[str, Any], member: str) -> int:
-    value = item.get(member)
-    if not isinstance(value, int) or isinstance(value, bool) or not names.MIN_STATE <= value <= names.MAX_STATE:
-        raise InvalidState(f"{member}: a whole number from {names.MIN_STATE} to {names.MAX_STATE}")
-    return value
-
-
-def _conditions(item: Mapping[str, Any], trace_id: str | None) -> Conditions:
-    must_match = item.get("traceIdMustMatch", False)
-    if not isinstance(must_match, bool):
-        raise InvalidBody("traceIdMustMatch: true or false", "traceIdMustMatch")
-    if must_match and trace_id is None:
+    state = None if verb is Verb.DELETE else item.get("state")
+    if state is None and verb is not Verb.DELETE:
+        raise InvalidState(f"state: a whole number from {names.MIN_STATE} to {names.MAX_STATE} is needed")
+    trace_id = item.get("trace_id", trace_id)
+    if item["must_match"] and trace_id is None:
         raise TraceIdRequired("traceIdMustMatch needs a traceId, of the change or of the request")
-    if_match = None
-    if item.get("ifMatch") is not None:
-        text = _text(item, "ifMatch")
-        # The answer of a batch has ETags bare, the header has them in quotes: either is understood
-        quoted = text if text.startswith(('"', "W/", "*")) else headers.entity_tag(text)
-        if_match = headers.entity_tags(quoted, "ifMatch")
-    expected = None if item.get("expectedState") is None else _state(item, "expectedState")
-    return Conditions(trace_id if must_match else None, if_match, expected)
+    conditions = Conditions(
+        trace_id=trace_id if item["must_match"] else None,
+        etags=item.get("if_match"),
+        present="if_match" in item,
+        state=item.get("expected"),
+    )
+    terms = Terms(call.identity.actor, trace_id, conditions)
+    if verb is Verb.ADD:
+        locks.of_new(terms)
+    if "key" in item:
+        asked = ("batch", item["object_id"], name, verb.value, state, locks.meaning(conditions))
+        terms = replace(terms, idempotency=Idempotency(item["key"], locks.fingerprint(call.identity.actor, asked)))
+    return terms.change(Resource(call.identity.tenant, Kind.OBJECT, item["object_id"]), name, verb, state)
 
 
-def _idempotency(call: Call, item: Mapping[str, Any], asked: object) -> Idempotency | None:
-    if item.get("idempotencyKey") is None:
-        return None
-    key = headers.valid_key(_text(item, "idempotencyKey"))
-    facts = json.dumps([call.identity.actor.name, asked], default=str)
-    return Idempotency(key, hashlib.sha256(facts.encode()).hexdigest())
+def _result(call: Call, outcome: Changed | TagsError) -> dict[str, Any]:
+    """The result of one change of a batch, or its problem as if it had been sent alone."""
+    if isinstance(outcome, TagsError):
+        problem, failure = problem_document(outcome, call.identity.tenant)
+        return {"status": failure.problem.status, "problem": problem}
+    result: dict[str, Any] = {"status": 200, "traceId": outcome.trace_id}
+    if outcome.tag is not None:
+        result |= {"tag": schemas.row(outcome.tag), "etag": outcome.tag.etag}
+    return result | ({"replayed": True} if outcome.replayed else {})

@@ -1,66 +1,115 @@
-"""Tag definitions, read from a request's body (API.md section 3)."""
+"""`/api/dms/tag-definitions` (API.md section 3)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from functools import partial
+from typing import Any, ClassVar
+
+from flask import Response
+from marshmallow import ValidationError
 
 from dms_tags import names
-from dms_tags.errors import InvalidBody, InvalidState
-from dms_tags.tags.definitions import MAX_STATES, Definition
+from dms_tags.api import headers
+from dms_tags.api.answers import empty_answer, json_answer
+from dms_tags.api.dms import workflow_schemas
+from dms_tags.api.dms.api import api
+from dms_tags.api.endpoint import Call
+from dms_tags.api.members import Body, Each, Flag, Named, Text, Whole
+from dms_tags.errors import InvalidState
+from dms_tags.identity.model import Permission
+from dms_tags.tags.definitions import MAX_STATES, Definition, document
 
-MEMBERS: Final = ("states", "transitions", "initial", "enforce")
-MAX_LABEL: Final = 255
+MAX_LABEL = 255
 
-
-def read(name: str, body: Any) -> Definition:
-    """The definition that a body gives of tags called `name`.  Raises `InvalidBody`, naming the member at fault."""
-    if not isinstance(body, Mapping):
-        raise InvalidBody(
-            'the body is a JSON object {"states":{"1":"queued"},"transitions":{"1":[2]},"initial":[1],"enforce":true}'
-        )
-    unknown = sorted(set(body) - set(MEMBERS))
-    if unknown:
-        raise InvalidBody(f"{unknown[0]!r} is none of {', '.join(MEMBERS)}", unknown[0])
-    states = _states(body.get("states"))
-    transitions, initial = body.get("transitions"), body.get("initial")
-    enforce = body.get("enforce", True)
-    if not isinstance(enforce, bool):
-        raise InvalidBody("enforce: true or false", "enforce")
-    return Definition(
-        name,
-        states,
-        None if transitions is None else _transitions(transitions),
-        None if initial is None else _set(initial, "initial"),
-        enforce,
-    )
+route = partial(api.route, section="definitions")
 
 
-def _states(given: Any) -> dict[int, str]:
-    if not isinstance(given, Mapping) or not 1 <= len(given) <= MAX_STATES:
-        raise InvalidBody(f'states: an object that names 1 to {MAX_STATES:,} states, for instance {{"1":"queued"}}', "states")
-    states: dict[int, str] = {}
-    for state, label in given.items():
-        if not isinstance(label, str) or not 1 <= len(label) <= MAX_LABEL:
-            raise InvalidBody(f"states.{state}: a text of 1 to {MAX_LABEL} characters", "states")
-        states[_key(state, "states")] = label
-    return states
-
-
-def _transitions(given: Any) -> dict[int, frozenset[int]]:
-    if not isinstance(given, Mapping):
-        raise InvalidBody('transitions: an object, for instance {"1":[2],"2":[1,3]}', "transitions")
-    return {_key(state, "transitions"): _set(following, f"transitions.{state}") for state, following in given.items()}
-
-
-def _set(given: Any, member: str) -> frozenset[int]:
-    if not isinstance(given, list) or not all(isinstance(state, int) and not isinstance(state, bool) for state in given):
-        raise InvalidBody(f"{member}: a list of states", member)
-    return frozenset(given)
-
-
-def _key(text: str, member: str) -> int:
+def _state(text: str) -> int:
     try:
         return names.state(text)
     except InvalidState as error:
-        raise InvalidBody(f"{member}: {error.detail}", member) from error
+        raise ValidationError(error.detail) from error
+
+
+class States(Each):
+    """A set of states."""
+
+    def __init__(self, **described: Any) -> None:
+        super().__init__(Whole(names.MIN_STATE, names.MAX_STATE), MAX_STATES, **described)
+
+    def _deserialize(self, *given: Any, **rest: Any) -> Any:
+        return frozenset(super()._deserialize(*given, **rest))
+
+
+class DefinitionBody(Body):
+    """The states of a tag, and which may follow which."""
+
+    EXAMPLE: ClassVar = {"states": {"1": "queued", "2": "running"}, "transitions": {"1": [2]}, "initial": [1], "enforce": True}
+
+    states = Named(
+        Text(parse=_state),
+        Text(1, MAX_LABEL),
+        f'an object that names 1 to {MAX_STATES:,} states is needed, for instance {{"1":"queued"}}',
+        least=1,
+        most=MAX_STATES,
+        required=True,
+    )
+    transitions = Named(Text(parse=_state), States(), 'an object is needed, for instance {"1":[2],"2":[1,3]}', load_default=None)
+    initial = States(load_default=None)
+    enforce = Flag(load_default=True)
+
+
+@route(
+    "GET",
+    "/tag-definitions",
+    permission=Permission.READ,
+    responses={200: workflow_schemas.DEFINITIONS},
+)
+def list_definitions(call: Call) -> Response:
+    """All tag definitions."""
+    readable = [
+        definition
+        for definition in call.services.definitions.all(call.identity.tenant)
+        if call.identity.covers(Permission.READ, definition.name)
+    ]
+    return json_answer({"definitions": [{"name": definition.name, **document(definition)} for definition in readable]})
+
+
+@route(
+    "GET",
+    "/tag-definitions/{name}",
+    permission=Permission.READ,
+    scope=Permission.READ,
+    responses={200: workflow_schemas.DEFINITION},
+)
+def read_definition(call: Call, name: str) -> Response:
+    """One tag definition."""
+    return json_answer(document(call.services.definitions.get(call.identity.tenant, name)))
+
+
+@route(
+    "PUT",
+    "/tag-definitions/{name}",
+    permission=Permission.ADMIN,
+    body=DefinitionBody(),
+    responses={200: workflow_schemas.DEFINITION},
+    headers=(headers.TRACE_HEADER,),
+)
+def write_definition(call: Call, name: str) -> Response:
+    """Set a tag definition; it holds everywhere within 2 s."""
+    definition = Definition(name, **call.body())
+    call.services.definitions.put(call.identity.tenant, definition, call.identity.actor, call.trace_id)
+    return json_answer(document(definition))
+
+
+@route(
+    "DELETE",
+    "/tag-definitions/{name}",
+    permission=Permission.ADMIN,
+    responses={200: {"description": "The definition is removed; the body is empty."}},
+    headers=(headers.TRACE_HEADER,),
+)
+def delete_definition(call: Call, name: str) -> Response:
+    """Remove a tag definition; its tags stay."""
+    call.services.definitions.delete(call.identity.tenant, name, call.identity.actor, call.trace_id)
+    return empty_answer()

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from flask import Response
 
 from dms_tags import names
-from dms_tags.api.endpoint import Api, Call
+from dms_tags.api.dms.api import api
+from dms_tags.api.endpoint import Call
 from dms_tags.api.guard import Guard
 from dms_tags.api.parameters import Parameter, integer, whole
-from dms_tags.api.problems import MEDIA_TYPE, PROBLEM_SCHEMA, render_problem
 from dms_tags.audit.trail.tail import Interest
 from dms_tags.errors import Refused, StoreUnavailable
 from dms_tags.identity.model import Identity, Permission
@@ -18,8 +18,6 @@ from dms_tags.identity.names import TENANT_HEADER
 
 LAST_EVENT_ID = "Last-Event-ID"
 MAX_POSITION = 10**15 - 1
-
-api = Api("events", "/api/dms", render_problem, PROBLEM_SCHEMA, MEDIA_TYPE)
 
 _position = whole(LAST_EVENT_ID, 0, MAX_POSITION)
 
@@ -46,9 +44,8 @@ class Credentials:
 @api.route(
     "GET",
     "/tags/events",
+    section="events",
     permission=Permission.READ,
-    summary="Changes of tags as they are recorded, as Server-Sent Events",
-    description="The id of an event is its position; Last-Event-ID, which wins over `after`, resumes without gap or repeat.",
     parameters=(
         Parameter("name", names.tag_name, {"type": "string"}, "only tags of this name", example="ocr"),
         Parameter(
@@ -69,7 +66,10 @@ class Credentials:
     headers=(LAST_EVENT_ID,),
 )
 def stream_events(call: Call) -> Response:
-    """The feed, from a position or from now on."""
+    """Changes of tags as they are recorded, as Server-Sent Events.
+
+    The id of an event is its position; Last-Event-ID, which wins over `after`, resumes without gap or repeat.
+    """
     identity, name = call.identity, call.arguments["name"]
     if name is not None:
         identity.require_name(Permission.READ, name)

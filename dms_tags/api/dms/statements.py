@@ -1,18 +1,41 @@
-"""Statements in requests: where they stand, and whether the caller may ask about the tags that they name."""
+"""Statements in requests, and the search: whether the caller may ask about the tags that a statement names (API.md section 3)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
-from dms_tags.api import bodies
+from flask import Response
+
+from dms_tags.api.answers import json_answer
+from dms_tags.api.dms import workflow_schemas
+from dms_tags.api.dms.api import api
 from dms_tags.api.endpoint import Call
+from dms_tags.api.members import Body, Part, Text, Whole
 from dms_tags.errors import InvalidBody, InvalidParameter
 from dms_tags.identity.model import Permission
+from dms_tags.model import Tag
 from dms_tags.query import Statement, parse
 from dms_tags.tags.search import MAX_ITEMS, MAX_SKIP
 
 DEFAULT_ITEMS: Final = 50
+
+
+class Query(Body):
+    """A statement, and which of its objects to give."""
+
+    statement = Text(required=True, metadata={"example": "SELECT * FROM document WHERE system:tags[ocr].state=1"})
+    skip = Whole(0, MAX_SKIP, data_key="skipCount", load_default=0)
+    limit = Whole(0, MAX_ITEMS, data_key="maxItems", load_default=DEFAULT_ITEMS)
+
+
+class SearchBody(Body):
+    """The body of a search, and of a claim."""
+
+    query = Part(Query, required=True)
+
+
+SEARCH: Final = SearchBody()
 
 
 def readable(call: Call, text: str) -> Statement:
@@ -26,41 +49,42 @@ def readable(call: Call, text: str) -> Statement:
     return statement
 
 
-def searched(call: Call) -> tuple[Statement, int, int]:
-    """The statement of a search's body, and how many objects to skip and to give.  Raises `InvalidBody`, `InvalidQuery`."""
-    query = _query_of(bodies.json_object(call.request))
-    unknown = sorted(set(query) - {"statement", "skipCount", "maxItems"})
-    if unknown:
-        raise InvalidBody(f"query: {unknown[0]!r} is none of statement, skipCount and maxItems", "query")
-    skip = _whole(query, "skipCount", 0, MAX_SKIP)
-    limit = _whole(query, "maxItems", DEFAULT_ITEMS, MAX_ITEMS)
-    return readable(call, query["statement"]), skip, limit
-
-
 def claimed(call: Call) -> Statement:
     """The statement of a claim: the parameter `query`, else that of the body.  Raises `InvalidParameter`, `InvalidQuery`."""
     text = call.arguments["query"]
     if text is not None:
         return readable(call, text)
     try:
-        return readable(call, _query_of(bodies.json_object(call.request))["statement"])
+        return readable(call, call.body()["query"]["statement"])
     except InvalidBody as error:
         raise InvalidParameter(
             'a claim needs a statement: the query parameter "query", or a body {"query":{"statement":"SELECT * FROM …"}}'
         ) from error
 
 
-def _query_of(body: Any) -> Mapping[str, Any]:
-    query = body.get("query") if isinstance(body, Mapping) else None
-    if not isinstance(query, Mapping):
-        raise InvalidBody('the body is a JSON object {"query":{"statement":…,"skipCount":0,"maxItems":50}}', "query")
-    if not isinstance(query.get("statement"), str):
-        raise InvalidBody("query.statement: a text is needed, SELECT * FROM …", "query.statement")
-    return query
+def may_see(call: Call, tags: Iterable[Tag]) -> list[Tag]:
+    """Those of the tags that the caller may read."""
+    return [tag for tag in tags if call.identity.covers(Permission.READ, tag.name)]
 
 
-def _whole(query: Mapping[str, Any], member: str, default: int, most: int) -> int:
-    value = query.get(member, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
-        raise InvalidBody(f"query.{member}: a whole number from 0 to {most}", f"query.{member}")
-    return value
+@api.route(
+    "POST",
+    "/objects/search",
+    section="workflow",
+    permission=Permission.READ,
+    body=SEARCH,
+    responses={200: workflow_schemas.FOUND},
+)
+def search(call: Call) -> Response:
+    """The objects of a statement."""
+    query = call.body()["query"]
+    page = call.services.search.page(call.identity.tenant, readable(call, query["statement"]), query["skip"], query["limit"])
+    answer: dict[str, Any] = {
+        "objects": [
+            {"properties": workflow_schemas.object_properties(object_id, may_see(call, tags))} for object_id, tags in page.objects
+        ],
+        "numItems": len(page.objects),
+        "hasMoreItems": page.more,
+        "totalNumItems": page.total,
+    }
+    return json_answer(answer | ({"totalNumItemsIsLowerBound": True} if page.bounded else {}))

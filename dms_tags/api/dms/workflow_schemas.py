@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 from dms_tags.api.dms import schemas
@@ -29,47 +29,6 @@ FOUND["properties"] |= {
 }
 FOUND["required"] += ["numItems", "hasMoreItems", "totalNumItems"]
 
-SEARCH_BODY: Final = {
-    "type": "object",
-    "required": ["query"],
-    "properties": {
-        "query": {
-            "type": "object",
-            "required": ["statement"],
-            "properties": {
-                "statement": {"type": "string", "example": "SELECT * FROM document WHERE system:tags[ocr].state=1"},
-                "skipCount": {"type": "integer", "minimum": 0, "maximum": 10_000, "default": 0},
-                "maxItems": {"type": "integer", "minimum": 0, "maximum": 1_000, "default": 50},
-            },
-        }
-    },
-}
-
-CHANGES: Final = {
-    "type": "object",
-    "required": ["changes"],
-    "properties": {
-        "changes": {
-            "type": "array",
-            "maxItems": 1_000,
-            "items": {
-                "type": "object",
-                "required": ["objectId", "name", "action"],
-                "properties": {
-                    "objectId": _TEXT,
-                    "name": _TEXT,
-                    "state": _STATE,
-                    "action": {"type": "string", "enum": ["add", "update", "set", "delete"]},
-                    "traceId": _TEXT,
-                    "traceIdMustMatch": {"type": "boolean", "default": False},
-                    "ifMatch": _TEXT,
-                    "expectedState": _STATE,
-                    "idempotencyKey": {"type": "string", "minLength": 1, "maxLength": 64},
-                },
-            },
-        }
-    },
-}
 RESULTS: Final = {
     "type": "object",
     "required": ["results"],
@@ -120,11 +79,6 @@ DEFINITIONS: Final = {
         }
     },
 }
-
-
-def request_body(schema: Mapping[str, Any], *, required: bool = True) -> dict[str, Any]:
-    """A JSON body as OpenAPI describes it."""
-    return {"required": required, "content": {"application/json": {"schema": schema}}}
 
 
 def object_properties(object_id: str, tags: Iterable[Tag]) -> dict[str, Any]:

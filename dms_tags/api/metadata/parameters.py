@@ -8,27 +8,18 @@ from dms_tags import names
 from dms_tags.api.endpoint import PathParameter
 from dms_tags.api.metadata import schemas
 from dms_tags.api.parameters import Parameter, boolean, integer, moment
-from dms_tags.errors import InvalidObjectId, InvalidParameter
 from dms_tags.model import Kind
 
 
-def correlation_id(text: str) -> str:
-    """`text`, if a resource may be called so; else `InvalidParameter`."""
-    try:
-        return names.object_id(text)
-    except InvalidObjectId as error:
-        raise InvalidParameter("a correlation id is 1 to 128 of A-Z a-z 0-9 . _ ~ - and neither '.' nor '..'") from error
-
-
 def _value_cursor(text: str) -> tuple[Kind, str]:
-    kind, _, found = text.partition("/")
-    return schemas.correlation_type(kind), correlation_id(found)
+    kind, _, rest = text.partition("/")
+    return schemas.correlation_type(kind), schemas.correlation_id(rest)
 
 
 PATH: Final = {
     "tagId": PathParameter(schemas.tag_id, {"type": "string"}, schemas.EXAMPLE_TAG),
     "correlationId": PathParameter(
-        correlation_id, {"type": "string", "pattern": f"^{names.OBJECT_ID_PATTERN}$"}, schemas.EXAMPLE_SITE
+        schemas.correlation_id, {"type": "string", "pattern": f"^{names.OBJECT_ID_PATTERN}$"}, schemas.EXAMPLE_SITE
     ),
 }
 VALUE: Final = Parameter(

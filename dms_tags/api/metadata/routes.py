@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response
 
-from dms_tags.api import bodies, locks
+from dms_tags.api import locks
+from dms_tags.api.answers import empty_answer, json_answer, stamp
 from dms_tags.api.endpoint import Api, Call
-from dms_tags.api.locks import CHANGE_HEADERS
+from dms_tags.api.locks import ADD_HEADERS, CHANGE_HEADERS
 from dms_tags.api.metadata import schemas
 from dms_tags.api.metadata.errors import ERROR_SCHEMA, render
-from dms_tags.api.metadata.parameters import AT, FORCE, PATH, TAG_PAGE, TYPE, VALUE, VALUE_PAGE, correlation_id
+from dms_tags.api.metadata.parameters import AT, FORCE, PATH, TAG_PAGE, TYPE, VALUE, VALUE_PAGE
 from dms_tags.api.parameters import TRACE_ID_MUST_MATCH
 from dms_tags.errors import InvalidParameter
 from dms_tags.identity.model import Identity, Permission
 from dms_tags.metadata.model import Definition, Value
-from dms_tags.model import Changed, Resource
+from dms_tags.model import Changed, Kind, Resource
 
 api = Api("metadata", "", render, ERROR_SCHEMA, security=("bearer",), roots=("/tags", "/resources"))
 
@@ -36,38 +36,35 @@ def _may_write(identity: Identity, parts: Mapping[str, Any]) -> None:
     "GET",
     "/tags",
     permission=Permission.READ,
-    summary="All definitions with their values",
-    description=f"A definition shows its first {schemas.EMBEDDED} values.",
     parameters=TAG_PAGE,
     responses={200: {"type": "array", "items": schemas.DEFINITION_WITH_VALUES}},
 )
 def list_definitions(call: Call) -> Response:
-    """One page of the definitions that the caller may read, in order of their making."""
+    """All definitions with their values.
+
+    A definition shows its first 1000 values.
+    """
     tenant, limit = call.identity.tenant, call.arguments["limit"]
     reader = call.services.metadata.reader
-    found = reader.definitions(tenant, after=call.arguments["cursor"] or "", limit=limit)
-    response = _answer([_with_values(call, one) for one in found if call.identity.covers(Permission.READ, one.id)])
-    return _paged(call, response, found[-1].id if len(found) == limit else None)
+    page = reader.definitions(tenant, after=call.arguments["cursor"] or "", limit=limit)
+    response = json_answer([_with_values(call, listed) for listed in page if call.identity.covers(Permission.READ, listed.id)])
+    return _paged(call, response, page[-1].id if len(page) == limit else None)
 
 
 @api.route(
     "POST",
     "/tags",
     permission=Permission.WRITE,
-    summary="Make a definition",
     parameters=(TRACE_ID_MUST_MATCH,),
-    body=schemas.DEFINITION_BODY,
+    body=schemas.LabelBody(),
     responses={201: schemas.DEFINITION},
-    headers=("X-B3-TraceId", "Idempotency-Key"),
+    headers=ADD_HEADERS,
 )
 def create_definition(call: Call) -> Response:
-    """Makes a definition; its id is a new one."""
+    """Make a definition."""
     call.identity.require_name(Permission.WRITE, "tag_")
-    document = bodies.json_object(call.request)
-    draft = schemas.draft(document)
-    terms = locks.terms(call, document)
-    if terms.must_exist or terms.conditions.trace_id is not None:
-        raise InvalidParameter("traceIdMustMatch=true and If-Match are conditions on what is there: a new definition has none")
+    draft = call.body()
+    terms = locks.of_new(locks.terms(call, draft))
     tag_id, changed = call.services.metadata.definitions.create(call.identity.tenant, draft, terms)
     return _changed_definition(tag_id, changed, 201)
 
@@ -76,35 +73,35 @@ def create_definition(call: Call) -> Response:
     "GET",
     "/tags/{tagId}",
     permission=Permission.READ,
-    summary="One definition with its values",
-    description=f"It shows its first {schemas.EMBEDDED} values.",
     path_parameters=PATH,
     check=_may_read,
     responses={200: schemas.DEFINITION_WITH_VALUES},
+    headers=("If-None-Match",),
 )
 def read_definition(call: Call, tag_id: str) -> Response:
-    """The definition, with its trace id and ETag as headers."""
+    """One definition with its values.
+
+    It shows its first 1000 values.
+    """
     definition = call.services.metadata.definitions.get(call.identity.tenant, tag_id)
-    return locks.stamp(_answer(_with_values(call, definition)), Changed(definition.tag, definition.tag.trace_id))
+    return stamp(json_answer(_with_values(call, definition)), Changed(definition.tag, definition.tag.trace_id))
 
 
 @api.route(
     "PUT",
     "/tags/{tagId}",
     permission=Permission.WRITE,
-    summary="Change a definition",
     path_parameters=PATH,
     check=_may_write,
     parameters=(TRACE_ID_MUST_MATCH,),
-    body=schemas.DEFINITION_BODY,
+    body=schemas.LabelBody(),
     responses={200: schemas.DEFINITION},
     headers=CHANGE_HEADERS,
 )
 def update_definition(call: Call, tag_id: str) -> Response:
-    """Replaces key and colour, and `mandatory_on` where it is given."""
-    document = bodies.json_object(call.request)
-    draft = schemas.draft(document)
-    changed = call.services.metadata.definitions.update(call.identity.tenant, tag_id, draft, locks.terms(call, document))
+    """Change a definition."""
+    draft = call.body()
+    changed = call.services.metadata.definitions.update(call.identity.tenant, tag_id, draft, locks.terms(call, draft))
     return _changed_definition(tag_id, changed, 200)
 
 
@@ -112,8 +109,6 @@ def update_definition(call: Call, tag_id: str) -> Response:
     "DELETE",
     "/tags/{tagId}",
     permission=Permission.WRITE,
-    summary="Delete a definition",
-    description="409 while it has values, unless force=true. From the moment it begins no value is set any more.",
     path_parameters=PATH,
     check=_may_write,
     parameters=(TRACE_ID_MUST_MATCH, FORCE),
@@ -121,24 +116,26 @@ def update_definition(call: Call, tag_id: str) -> Response:
     headers=CHANGE_HEADERS,
 )
 def delete_definition(call: Call, tag_id: str) -> Response:
-    """Deletes a definition, with force its values too."""
+    """Delete a definition.
+
+    409 while it has values, unless force=true. From the moment it begins no value is set any more.
+    """
     definitions = call.services.metadata.definitions
     changed = definitions.delete(call.identity.tenant, tag_id, locks.terms(call), force=call.arguments["force"])
-    return locks.stamp(Response(status=204), changed)
+    return stamp(empty_answer(204), changed)
 
 
 @api.route(
     "GET",
     "/tags/{tagId}/values",
     permission=Permission.READ,
-    summary="The values of a definition",
     path_parameters=PATH,
     check=_may_read,
     parameters=VALUE_PAGE,
     responses={200: schemas.VALUES},
 )
 def list_values(call: Call, tag_id: str) -> Response:
-    """One page of values, in order of type and id of their resources."""
+    """The values of a definition."""
     return _values(call, tag_id, None)
 
 
@@ -146,20 +143,20 @@ def list_values(call: Call, tag_id: str) -> Response:
     "POST",
     "/tags/{tagId}/values",
     permission=Permission.WRITE,
-    summary="Apply a tag to a resource",
-    description="A value that differs from one of the definition only in letter case takes the spelling that is there.",
     path_parameters=PATH,
     check=_may_write,
     parameters=(TRACE_ID_MUST_MATCH,),
-    body=schemas.APPLY_BODY,
+    body=schemas.ApplyBody(),
     responses={201: schemas.VALUE},
     headers=CHANGE_HEADERS,
 )
 def apply_value(call: Call, tag_id: str) -> Response:
-    """Sets the value, in place of any that the resource has."""
-    document = bodies.json_object(call.request)
-    bodies.require(document, "correlation_id", "correlation_type", "value")
-    return _set(call, tag_id, correlation_id(bodies.text(document, "correlation_id", 128)), document, 201)
+    """Apply a tag to a resource.
+
+    A value that differs from one of the definition only in letter case takes the spelling that is there.
+    """
+    given = call.body()
+    return _set(call, tag_id, given["correlation_id"], given, 201)
 
 
 @api.route(
@@ -167,27 +164,25 @@ def apply_value(call: Call, tag_id: str) -> Response:
     "/tags/{tagId}/values/{correlationId}",
     operation_id="updateTagOnResource",
     permission=Permission.WRITE,
-    summary="Update a tag on a resource",
-    description="Sets the value of a tag on a resource, in place of any that it has; `created_at` then stays.",
     path_parameters=PATH,
     check=_may_write,
     parameters=(TRACE_ID_MUST_MATCH,),
-    body=schemas.UPDATE_BODY,
+    body=schemas.ValueBody(),
     responses={200: schemas.VALUE},
     headers=CHANGE_HEADERS,
 )
 def update_value(call: Call, tag_id: str, correlation_id: str) -> Response:
-    """Sets the value (seed: updateTagOnResource)."""
-    document = bodies.json_object(call.request)
-    bodies.require(document, "correlation_type", "value")
-    return _set(call, tag_id, correlation_id, document, 200)
+    """Update a tag on a resource.
+
+    Sets the value of a tag on a resource, in place of any that it has; `created_at` then stays.
+    """
+    return _set(call, tag_id, correlation_id, call.body(), 200)
 
 
 @api.route(
     "DELETE",
     "/tags/{tagId}/values/{correlationId}",
     permission=Permission.WRITE,
-    summary="Remove a tag from a resource",
     path_parameters=PATH,
     check=_may_write,
     parameters=(TRACE_ID_MUST_MATCH,),
@@ -195,23 +190,22 @@ def update_value(call: Call, tag_id: str, correlation_id: str) -> Response:
     headers=CHANGE_HEADERS,
 )
 def delete_value(call: Call, tag_id: str, correlation_id: str) -> Response:
-    """Removes the value."""
+    """Remove a tag from a resource."""
     changed = call.services.metadata.remove(call.identity.tenant, tag_id, correlation_id, locks.terms(call))
-    return locks.stamp(Response(status=204), changed)
+    return stamp(empty_answer(204), changed)
 
 
 @api.route(
     "GET",
     "/tags/{tagId}/resources",
     permission=Permission.READ,
-    summary="Find resources by a tag's value",
     path_parameters=PATH,
     check=_may_read,
     parameters=(VALUE, *VALUE_PAGE),
     responses={200: schemas.VALUES},
 )
 def find_resources(call: Call, tag_id: str) -> Response:
-    """One page of the values that are exactly the one asked for."""
+    """Find resources by a tag's value."""
     return _values(call, tag_id, call.arguments["value"])
 
 
@@ -219,13 +213,12 @@ def find_resources(call: Call, tag_id: str) -> Response:
     "GET",
     "/resources/{correlationId}/tags",
     permission=Permission.READ,
-    summary="The tags of a resource",
     path_parameters=PATH,
     parameters=(TYPE, AT),
     responses={200: schemas.LABELS},
 )
 def list_labels(call: Call, correlation_id: str) -> Response:
-    """The labels that the caller may read, in order of their setting."""
+    """The tags of a resource."""
     tenant, kind = call.identity.tenant, call.arguments["correlation_type"]
     metadata = call.services.metadata
     at = call.arguments["at"]
@@ -233,29 +226,35 @@ def list_labels(call: Call, correlation_id: str) -> Response:
     missing = None if kind is None or at is not None else metadata.missing(tenant, kind, labels)
     if at is not None:
         labels = metadata.labels_at(tenant, correlation_id, at)
-    readable = [(definition, found) for definition, found in labels if call.identity.covers(Permission.READ, definition.id)]
-    response = _answer([schemas.label_document(definition, found) for definition, found in readable])
+    readable = [(definition, label) for definition, label in labels if call.identity.covers(Permission.READ, definition.id)]
+    response = json_answer([schemas.label_document(definition, label) for definition, label in readable])
     if missing is not None:
         response.headers["X-Missing-Tags"] = ",".join(missing)
     return response
 
 
-def _set(call: Call, tag_id: str, correlation_id: str, document: Mapping[str, Any], status: int) -> Response:
-    kind = schemas.correlation_type(document["correlation_type"])
-    text = bodies.text(document, "value", 255)
-    terms = locks.terms(call, document)
-    changed = call.services.metadata.set(call.identity.tenant, tag_id, correlation_id, kind, text, terms)
+def _set(call: Call, tag_id: str, correlation_id: str, given: Mapping[str, Any], status: int) -> Response:
+    kind, tenant = Kind(given["correlation_type"]), call.identity.tenant
+    _require_same(given, "tag_id", tag_id)
+    _require_same(given, "correlation_id", correlation_id)
+    changed = call.services.metadata.set(tenant, tag_id, correlation_id, kind, given["value"], locks.terms(call, given))
     assert changed.tag is not None  # noqa: S101 - what was set is there
-    found = Value(Resource(call.identity.tenant, kind, correlation_id), changed.tag)
-    return locks.stamp(_answer(schemas.value_document(found), status), changed)
+    value = Value(Resource(tenant, kind, correlation_id), changed.tag)
+    return stamp(json_answer(schemas.value_document(value), status), changed)
+
+
+def _require_same(given: Mapping[str, Any], member: str, of_path: str) -> None:
+    """Raises `InvalidParameter` for a document of something else than the path names: it was not meant for it."""
+    if given.get(member, of_path) != of_path:
+        raise InvalidParameter(f"{member}: {given[member]} is not {of_path}, which the path names; nothing was changed")
 
 
 def _values(call: Call, tag_id: str, value: str | None) -> Response:
     tenant, limit = call.identity.tenant, call.arguments["limit"]
     call.services.metadata.definitions.get(tenant, tag_id)
-    found = call.services.metadata.reader.values(tenant, tag_id, after=call.arguments["cursor"], limit=limit, value=value)
-    last = found[-1].resource.name if len(found) == limit else None
-    return _paged(call, _answer([schemas.value_document(one) for one in found]), last)
+    page = call.services.metadata.reader.values(tenant, tag_id, after=call.arguments["cursor"], limit=limit, value=value)
+    last = page[-1].resource.name if len(page) == limit else None
+    return _paged(call, json_answer([schemas.value_document(listed) for listed in page]), last)
 
 
 def _with_values(call: Call, definition: Definition) -> dict[str, Any]:
@@ -265,11 +264,7 @@ def _with_values(call: Call, definition: Definition) -> dict[str, Any]:
 
 def _changed_definition(tag_id: str, changed: Changed, status: int) -> Response:
     assert changed.tag is not None  # noqa: S101 - what was made or changed is there
-    return locks.stamp(_answer(schemas.definition_document(Definition.of(tag_id, changed.tag)), status), changed)
-
-
-def _answer(document: Mapping[str, Any] | Sequence[Any], status: int = 200) -> Response:
-    return Response(json.dumps(document), status, mimetype="application/json")
+    return stamp(json_answer(schemas.definition_document(Definition.of(tag_id, changed.tag)), status), changed)
 
 
 def _paged(call: Call, response: Response, cursor: str | None) -> Response:

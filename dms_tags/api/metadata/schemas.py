@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
+
+from marshmallow import ValidationError, post_load
 
 from dms_tags import names
-from dms_tags.api import bodies
-from dms_tags.errors import DefinitionNotFound, InvalidParameter
+from dms_tags.api.members import Anything, Body, Choice, Each, Missing, Text
+from dms_tags.errors import DefinitionNotFound, InvalidObjectId, InvalidParameter, Malformed, ParameterMissing
 from dms_tags.metadata.model import COLOR_PATTERN, MAX_KEY, MAX_VALUE, TYPES, Definition, Draft, Value, is_color, is_tag_id
 from dms_tags.model import Kind
 from dms_tags.names import spell_time
@@ -76,55 +78,86 @@ LABELS: Final[dict[str, Any]] = {
 }
 
 
-def _body(schema: Mapping[str, Any], example: Mapping[str, Any]) -> dict[str, Any]:
-    return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
-
-
-_VALUE_TEXT: Final = {"type": "string", "minLength": 1, "maxLength": MAX_VALUE, "description": "without NUL"}
-
-DEFINITION_BODY: Final = _body(
-    {
-        "type": "object",
-        "required": ["key", "color"],
-        "properties": {
-            "key": {"type": "string", "minLength": 1, "maxLength": MAX_KEY},
-            "color": {"type": "string", "pattern": f"^{COLOR_PATTERN}$"},
-            "mandatory_on": {
-                "type": "array",
-                "items": CORRELATION_TYPE,
-                "description": "types of resource that should have a value; absent from an update: as before",
-            },
-        },
-    },
-    {"key": "Region", "color": "#3F51B5", "mandatory_on": ["site"]},
-)
-APPLY_BODY: Final = _body(
-    {
-        "type": "object",
-        "required": ["correlation_id", "correlation_type", "value"],
-        "properties": {
-            "correlation_id": {"type": "string", "pattern": f"^{names.OBJECT_ID_PATTERN}$"},
-            "correlation_type": CORRELATION_TYPE,
-            "value": _VALUE_TEXT,
-        },
-    },
-    {"correlation_id": EXAMPLE_SITE, "correlation_type": "site", "value": "APAC"},
-)
-UPDATE_BODY: Final = _body(
-    {
-        "type": "object",
-        "required": ["correlation_type", "value"],
-        "properties": {"correlation_type": CORRELATION_TYPE, "value": _VALUE_TEXT},
-    },
-    {"correlation_type": "site", "value": "Decommissioned"},
-)
-
-
 def tag_id(text: str) -> str:
     """`text`, if a definition may be called so; else `DefinitionNotFound`."""
     if not is_tag_id(text):
         raise DefinitionNotFound("there is no such definition: an id is tag_ and 26 characters, as POST /tags gave it out")
     return text
+
+
+def correlation_id(text: str) -> str:
+    """`text`, if a resource may be called so; else `InvalidParameter`."""
+    try:
+        return names.object_id(text)
+    except InvalidObjectId as error:
+        raise InvalidParameter("a correlation id is 1 to 128 of A-Z a-z 0-9 . _ ~ - and neither '.' nor '..'") from error
+
+
+_label, _resource = tag_id, correlation_id  # members of bodies are called so too
+SHOWN: Final = {"description": "as it was read; it says nothing new"}
+
+
+class _Parameters(Body):
+    """A body of the metadata API: a member that is absent, or not as declared, is told as a parameter.
+
+    What was read may be sent back: the members that only answers have are taken, and passed over.
+    """
+
+    def refusal(self, member: str, reason: str) -> Malformed:
+        """The error for a member that is not as declared."""
+        if isinstance(reason, Missing):
+            return ParameterMissing(f"the parameter {member!r} is required for this request")
+        return InvalidParameter(f"{member}: {reason}")
+
+
+def _color(text: str) -> str:
+    if not is_color(text):
+        raise ValidationError("# and six hexadecimal digits, for instance #3F51B5, are needed")
+    return text
+
+
+def _types(**described: Any) -> Choice:
+    return Choice(TYPE_NAMES, metadata={"example": "site"}, **described)
+
+
+class LabelBody(_Parameters):
+    """A definition, as it is made or changed."""
+
+    EXAMPLE: ClassVar = {"key": "Region", "color": "#3F51B5", "mandatory_on": ["site"]}
+
+    key = Text(1, MAX_KEY, required=True)
+    color = Text(parse=_color, required=True, metadata={"pattern": f"^{COLOR_PATTERN}$"})
+    id = Text(parse=_label, metadata=SHOWN)
+    created_at, updated_at, values, more_values = (Anything(metadata=SHOWN) for _ in range(4))
+    mandatory_on = Each(
+        _types(),
+        metadata={"description": "types of resource that should have a value; absent from an update: as before"},
+    )
+
+    @post_load
+    def _draft(self, given: Mapping[str, Any], **_: Any) -> Draft:
+        kinds = given.get("mandatory_on")
+        return Draft(given["key"], given["color"], None if kinds is None else tuple(dict.fromkeys(map(Kind, kinds))))
+
+
+class ValueBody(_Parameters):
+    """A value for a resource that the path names."""
+
+    EXAMPLE: ClassVar = {"correlation_type": "site", "value": "Decommissioned"}
+
+    tag_id = Text(parse=_label, metadata=SHOWN)
+    correlation_id = Text(parse=_resource, metadata=SHOWN)
+    created_at, updated_at = (Anything(metadata=SHOWN) for _ in range(2))
+    correlation_type = _types(required=True)
+    value = Text(1, MAX_VALUE, required=True, metadata={"description": "without NUL"})
+
+
+class ApplyBody(ValueBody):
+    """A value, and the resource that it is for."""
+
+    EXAMPLE: ClassVar = {"correlation_id": EXAMPLE_SITE, "correlation_type": "site", "value": "APAC"}
+
+    correlation_id = Text(parse=_resource, required=True, metadata={"pattern": f"^{names.OBJECT_ID_PATTERN}$"})
 
 
 def correlation_type(text: Any) -> Kind:
@@ -136,20 +169,9 @@ def correlation_type(text: Any) -> Kind:
 
 def value(text: str) -> str:
     """`text`, if it may be a value; else `InvalidParameter`."""
-    return bodies.text({"value": text}, "value", MAX_VALUE)
-
-
-def draft(document: Mapping[str, Any]) -> Draft:
-    """What a body says of a definition.  Raises `ParameterMissing` or `InvalidParameter`."""
-    bodies.require(document, "key", "color")
-    key = bodies.text(document, "key", MAX_KEY)
-    color = document["color"]
-    if not isinstance(color, str) or not is_color(color):
-        raise InvalidParameter("color is # and six hexadecimal digits, for instance #3F51B5")
-    kinds = document.get("mandatory_on", [])
-    if not isinstance(kinds, list) or any(kind not in TYPE_NAMES for kind in kinds):
-        raise InvalidParameter(f"mandatory_on is a list of some of {', '.join(TYPE_NAMES)}")
-    return Draft(key, color, tuple(dict.fromkeys(map(Kind, kinds))) if "mandatory_on" in document else None)
+    if not 1 <= len(text) <= MAX_VALUE or "\0" in text:
+        raise InvalidParameter(f"value: a text of 1 to {MAX_VALUE} characters, none of them NUL, is needed")
+    return text
 
 
 def value_document(found: Value) -> dict[str, Any]:

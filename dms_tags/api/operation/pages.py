@@ -42,15 +42,15 @@ ASSET_NAME: Final = {"asset": PathParameter(str, {"type": "string", "enum": sort
 api = Api("pages", "", render_problem, PROBLEM_SCHEMA, MEDIA_TYPE)
 
 
-@api.route("GET", "/", permission=PUBLIC, summary="Leads to the documentation", responses={302: {"description": "See /docs"}})
+@api.route("GET", "/", permission=PUBLIC, responses={302: {"description": "See /docs"}})
 def index(_: Call) -> Response:
     """Leads to the documentation."""
     return redirect("/docs")  # type: ignore[return-value]
 
 
-@api.route("GET", "/docs", permission=PUBLIC, summary="This API for people", responses={200: PAGE})
+@api.route("GET", "/docs", permission=PUBLIC, responses={200: PAGE})
 def docs(call: Call) -> Response:
-    """Every call, its parameters, its answers and an example, on one page."""
+    """This API for people."""
     document = call.services.openapi()
     groups: dict[str, list[tuple[str, str, Mapping[str, Any], str]]] = {}
     for path, methods in document["paths"].items():
@@ -66,11 +66,10 @@ def docs(call: Call) -> Response:
     "/docs/{document}",
     permission=PUBLIC,
     path_parameters=DOCUMENT,
-    summary="One of the documents",
     responses={200: PAGE, 404: MISSING},
 )
 def document(_: Call, document: str) -> Response:
-    """A document of the project as a page: the contract, the design, how to run it."""
+    """One of the documents."""
     if document not in documents():
         raise NotFound("there is no such document; /docs lists all")
     return _page("document.html", title=documents()[document], body=_rendered(document))
@@ -81,20 +80,19 @@ def document(_: Call, document: str) -> Response:
     "/docs/assets/{asset}",
     permission=PUBLIC,
     path_parameters=ASSET_NAME,
-    summary="What the pages are made with",
     responses={200: ASSET, 404: MISSING},
 )
 def asset(_: Call, asset: str) -> Response:
-    """The style sheet and the script of the pages."""
+    """What the pages are made with."""
     if asset not in ASSETS:
         raise NotFound("the pages are made with " + " and ".join(sorted(ASSETS)))
     text = (files("dms_tags") / "api" / "operation" / "assets" / asset).read_text(encoding="utf-8")
     return Response(text, mimetype=ASSETS[asset])
 
 
-@api.route("GET", "/problems", permission=PUBLIC, summary="All problems, with their numbers", responses={200: PAGE})
+@api.route("GET", "/problems", permission=PUBLIC, responses={200: PAGE})
 def problems(_: Call) -> Response:
-    """Every type of problem."""
+    """All problems, with their numbers."""
     return _page("problems.html", problems=PROBLEMS.values())
 
 
@@ -103,11 +101,10 @@ def problems(_: Call) -> Response:
     "/problems/{slug}",
     permission=PUBLIC,
     path_parameters=SLUG,
-    summary="One problem, explained",
     responses={200: PAGE, 404: MISSING},
 )
 def problem(_: Call, slug: str) -> Response:
-    """What a problem means, a sample of it, and what helps."""
+    """One problem, explained."""
     if slug not in PROBLEMS:
         raise NotFound(f"there is no problem called {slug!r}; /problems lists all")
     return _page("problem.html", problem=PROBLEMS[slug], sample=_sample(PROBLEMS[slug]))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 from flask import Response
 
 from dms_tags.api import metrics
+from dms_tags.api.answers import json_answer
 from dms_tags.api.endpoint import PUBLIC, Api, Call
 from dms_tags.api.problems import MEDIA_TYPE, PROBLEM_SCHEMA, render_problem
 from dms_tags.identity.model import Permission
@@ -18,17 +18,16 @@ STATUS: Final[Mapping[str, Any]] = {"type": "object", "required": ["status"], "p
 api = Api("operation", "", render_problem, PROBLEM_SCHEMA, MEDIA_TYPE)
 
 
-@api.route("GET", "/health/live", permission=PUBLIC, summary="Whether the process runs", responses={200: STATUS})
+@api.route("GET", "/health/live", permission=PUBLIC, responses={200: STATUS})
 def live(_: Call) -> Response:
-    """The process runs."""
-    return _json({"status": "ok"})
+    """Whether the process runs."""
+    return json_answer({"status": "ok"})
 
 
 @api.route(
     "GET",
     "/health/ready",
     permission=PUBLIC,
-    summary="Whether the service can do its work",
     responses={
         200: STATUS,
         503: {
@@ -38,20 +37,19 @@ def live(_: Call) -> Response:
     },
 )
 def ready(call: Call) -> Response:
-    """MongoDB answers, the database is prepared, and changes enter the audit trail."""
+    """Whether the service can do its work."""
     call.services.require_ready()
-    return _json({"status": "ok"})
+    return json_answer({"status": "ok"})
 
 
 @api.route(
     "GET",
     "/metrics",
     permission=PUBLIC,
-    summary="Metrics for Prometheus; from another machine with the permission read",
     responses={200: {"description": "Metrics", "content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 def read_metrics(call: Call) -> Response:
-    """Counters of all processes, gauges of the trail."""
+    """Metrics for Prometheus; from another machine with the permission read."""
     guard = call.services.guard
     if not guard.is_local(call.request):
         guard.identify(call.request).require(Permission.READ)
@@ -62,13 +60,8 @@ def read_metrics(call: Call) -> Response:
     "GET",
     "/openapi.json",
     permission=PUBLIC,
-    summary="This API as an OpenAPI document",
     responses={200: {"type": "object", "required": ["openapi", "paths"]}},
 )
 def openapi(call: Call) -> Response:
-    """The OpenAPI document."""
-    return _json(call.services.openapi())
-
-
-def _json(document: Mapping[str, Any]) -> Response:
-    return Response(json.dumps(document), mimetype="application/json")
+    """This API as an OpenAPI document."""
+    return json_answer(call.services.openapi())

@@ -106,7 +106,7 @@ def test_resource_of_a_value(service: Service, correlation_id: Any) -> None:
         ({"key": "Region", "color": "#3F51B5\n"}, INVALID),
         ({"key": "Region", "color": 0}, INVALID),
         ({"key": "Region", "color": "#3F51B5", "mandatory_on": "site"}, INVALID),
-        ({"key": "Region", "color": "#3F51B5", "mandatory_on": None}, INVALID),
+        ({"key": "Region", "color": "#3F51B5", "mandatoryOn": ["site"]}, INVALID),
         ({"key": "Region", "color": "#3F51B5", "mandatory_on": ["tree"]}, INVALID),
         ({"key": "Region", "color": "#3F51B5", "mandatory_on": [["site"]]}, INVALID),
     ],
@@ -130,11 +130,16 @@ def test_values_of_all_scripts(service: Service, value: str) -> None:
     assert [SITE] == [one["correlation_id"] for one in body_of(found)]
 
 
-def test_other_members_are_passed_over(service: Service) -> None:
-    """A TagValue that was read may be sent back as it is: members that the call does not take are passed over."""
+def test_what_was_read_may_be_sent_back(service: Service) -> None:
+    """A value or a definition that was read may be sent back as it is; one of another resource or label is refused."""
     tag_id = define(service)
     value = body_of(put(service, tag_id, SITE, "APAC"))
+    definition = (service.client.get(f"/tags/{tag_id}").json or {}) | {"key": "Area"}
 
-    answer = service.client.put(f"/tags/{tag_id}/values/{SITE}", json=value | {"value": "EMEA"})
+    changed = service.client.put(f"/tags/{tag_id}/values/{SITE}", json=value | {"value": "EMEA"})
+    renamed = service.client.put(f"/tags/{tag_id}", json=definition)
+    elsewhere = service.client.put(f"/tags/{tag_id}/values/{SITE}", json=value | {"correlation_id": "another"})
 
-    assert "EMEA" == body_of(answer)["value"]
+    assert "EMEA" == body_of(changed)["value"]
+    assert "Area" == body_of(renamed)["key"]
+    refused(elsewhere, 400, "invalid_request_error", INVALID)
