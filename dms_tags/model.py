@@ -165,6 +165,7 @@ class Change:
     `trace_id` becomes the tag's own, None: a random one; under a trace condition the tag keeps the one it has.
     `max_tags` is the most tags the resource may carry, None: any number.
     `action` is what the trail records, None: what follows from the verb and the kind of resource.
+    `holds` is a word that no other resource of the tenant holds, from this change on; a removal with any lets it go.
     """
 
     resource: Resource
@@ -177,6 +178,7 @@ class Change:
     idempotency: Idempotency | None = None
     max_tags: int | None = MAX_TAGS
     action: Action | None = None
+    holds: str | None = None
 
     def action_of(self, verb: Verb) -> Action:
         """What the trail records when the change turns out to be `verb` (a `SET` is an add or an update)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from typing import Final
+from unicodedata import normalize
 
 from dms_tags.errors import InvalidObjectId, InvalidParameter, InvalidState, InvalidTagName, InvalidTraceId
 
@@ -55,6 +56,16 @@ def trace_id(text: str) -> str:
     if not _trace_id(text):
         raise InvalidTraceId("a trace id is 1 to 32 lower-case hexadecimal characters, for instance 463ac35c9f6413ad")
     return text
+
+
+def composed(text: str) -> str:
+    """A text as it is kept where it is a name: in Unicode's composed form (NFC), however its sender spells accents."""
+    return normalize("NFC", text)
+
+
+def folded(text: str) -> str:
+    """What two texts share that differ only in letter case or in how accents are spelt (Unicode's canonical caseless match)."""
+    return normalize("NFC", normalize("NFD", text).casefold())
 
 
 def same_trace(one: str, other: str) -> bool:

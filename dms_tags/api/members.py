@@ -192,7 +192,7 @@ class Named(fields.Dict):
             for name in value:
                 other = met.setdefault(self._names.deserialize(name), name)
                 if other != name:
-                    raise ValidationError(f"{other!r} and {name!r} mean the same; once is right")
+                    raise ValidationError(f'"{other}" and "{name}" mean the same; once is right')
         return loaded
 
 

@@ -16,7 +16,7 @@ from dms_tags.version import __version__
 
 HEADERS: Final[Mapping[str, tuple[str, Mapping[str, Any], Any]]] = {
     "X-B3-TraceId": ("the trace id of the call", {"type": "string", "pattern": "^[0-9a-f]{1,32}$"}, "1234567887654321"),
-    "If-Match": ("change the tag only if its ETag is one of these", {"type": "string"}, '"01a2…"'),
+    "If-Match": ("change it only if its ETag is one of these", {"type": "string"}, '"01a2…"'),
     "If-None-Match": (
         "of a GET: answer 304 if the ETag is one of these; of a change: `*`, change it only if it is not there",
         {"type": "string"},

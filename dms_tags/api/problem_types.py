@@ -198,8 +198,8 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
             409,
             2305,
             "In use",
-            "It is still in use, or its name was used before.",
-            "Remove what uses it first, or choose a new name: names of tokens are never used twice.",
+            "It is still in use, or its name or key is taken.",
+            "Remove what uses it first, or choose a new name: names of tokens are never used twice, a key is one definition's.",
         ),
         Problem(
             "gone",

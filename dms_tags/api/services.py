@@ -57,8 +57,8 @@ class Services:
         self.metadata = MetadataService(database, self.store)
         self.chains = ChainService(database, self.store)
         tokens = TokenStore(database, self.store)
-        self.sessions = Sessions(SessionStore(database, self.store, tokens.key))
-        self.guard = Guard(settings, authenticator(settings, tokens))
+        self.sessions = Sessions(SessionStore(database, self.store), database.clock.now)
+        self.guard = Guard(settings, authenticator(settings, tokens, database.clock.now))
         self._zone = ZoneInfo(settings.timezone)
         self._prepared = False
         self._preparing = Lock()

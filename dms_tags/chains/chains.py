@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any, Final
 
+from dms_tags.bounded import Bounded
 from dms_tags.chains.model import Chain
 from dms_tags.errors import InUse, NotFound, TagExists, TagNotFound
 from dms_tags.model import Actor, Change, Kind, Resource, Tag, Verb
@@ -26,7 +27,7 @@ class Chains:
     def __init__(self, database: Database, store: TagStore) -> None:
         self._database = database
         self._store = store
-        self._known: dict[tuple[str, int], tuple[float, Chain]] = {}
+        self._known: Bounded[tuple[str, int], tuple[float, Chain]] = Bounded(REMEMBERED)
 
     def find(self, tenant: str, chain_id: int) -> Chain | None:
         """A chain as it was at most two seconds ago; None: there is none."""
@@ -38,9 +39,7 @@ class Chains:
         if found is None:
             return None
         chain = _chain(chain_id, found)
-        if len(self._known) >= REMEMBERED:
-            self._known = {}
-        self._known[tenant, chain_id] = (until, chain)
+        self._known.put((tenant, chain_id), (until, chain))
         return chain
 
     def every(self, tenant: str) -> list[Chain]:
@@ -67,7 +66,7 @@ class Chains:
     def _change(self, tenant: str, chain: Chain, verb: Verb, actor: Actor) -> None:
         shown = {"name": chain.name, "email_address": chain.email, "phone_number": chain.phone}
         self._store.change(Change(_resource(tenant, chain.id), CHAIN, verb, actor, shown))
-        self._known.pop((tenant, chain.id), None)
+        self._known.forget((tenant, chain.id))
 
 
 def _resource(tenant: str, chain_id: int) -> Resource:

@@ -12,6 +12,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from dms_tags.audit.trail.timetravel import Past
+from dms_tags.bounded import Bounded
 from dms_tags.chains.chains import Chains
 from dms_tags.chains.model import Access, Chain, ChainTag, Session, resource, state, within
 from dms_tags.errors import Forbidden, StateMismatch, TagDeleted, TagNotFound
@@ -38,7 +39,7 @@ class ChainService:
         self._past = Past(database)
         self._counters = database.collection("counters")
         self._made = Registry(database, "chain_tag_keys")
-        self._attributes: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._attributes: Bounded[tuple[str, str], Mapping[str, Any]] = Bounded(REMEMBERED)
         self.chains = Chains(database, store)
 
     def add(self, session: Session, chain_id: int, value: str, model_class: str, terms: Terms) -> tuple[ChainTag, Changed]:
@@ -132,9 +133,7 @@ class ChainService:
                 if not session.may_somewhere(access):
                     raise Forbidden("the user has insufficient permissions for this tag, or it does not exist")
                 raise TagNotFound(f"there is no tag {tag_id}")
-            if len(self._attributes) >= REMEMBERED:
-                self._attributes = {}
-            self._attributes[session.tenant, found.id] = kept
+            self._attributes.put((session.tenant, found.id), kept)
         return found, kept, self._chain(session, kept["chain"], access)
 
     def _replace(self, change: Change, wanted: dict[str, Any]) -> Changed:

@@ -19,6 +19,7 @@ from dms_tags.cli import output, screen
 from dms_tags.cli.at_store import at_store, operator
 from dms_tags.cli.shared import MOMENT, tenant_option
 from dms_tags.errors import CannotStart, TagsError, Unproven
+from dms_tags.identity import names
 from dms_tags.model import Change, Kind, Resource, Verb
 from dms_tags.names import spell_time
 from dms_tags.settings import Settings
@@ -127,7 +128,7 @@ def _unsigned(checkpointer: Checkpointer, tenant: str) -> str:
 
 def verify_at_store(tenant: str | None, keys: Sequence[Verifier], kept: str | None) -> int:
     """Verifies a trail at the store itself; the exit status.  Raises `CannotStart` where it cannot look."""
-    owner = tenant or DEFAULT_TENANT
+    owner = names.tenant(tenant or DEFAULT_TENANT)
     try:
         with at_store() as (settings, database), output.bar("verifying") as progress:
             _settle(database, Checkpointer(database, settings, None), owner)

@@ -12,7 +12,6 @@ from dms_tags.cli import screen
 from dms_tags.cli.at_store import at_store, operator
 from dms_tags.cli.shared import Command, json_option, tenant_option
 from dms_tags.errors import InvalidParameter, NotFound
-from dms_tags.identity import names
 from dms_tags.tags.store import TagStore
 
 MAX_TEXT: Final = 255
@@ -37,9 +36,8 @@ def _contacts(function: F) -> F:
 def _add(number: str, name: str, email: str | None, phone: str | None, tenant: str) -> None:
     """Make a chain."""
     chain = Chain(chain_id(number), _text(name) or "", _text(email), _text(phone))
-    owner = names.tenant(tenant)
     with at_store() as (_, database):
-        Chains(database, TagStore(database)).add(owner, chain, operator())
+        Chains(database, TagStore(database)).add(tenant, chain, operator())
 
 
 @command.command("change")
@@ -48,17 +46,17 @@ def _add(number: str, name: str, email: str | None, phone: str | None, tenant: s
 @_contacts
 def _change(number: str, name: str | None, email: str | None, phone: str | None, tenant: str) -> None:
     """Change a chain's name or contacts; what is not given stays."""
-    owner, chain_number = names.tenant(tenant), chain_id(number)
+    chain_number = chain_id(number)
     with at_store() as (_, database):
         chains = Chains(database, TagStore(database))
-        before = chains.find(owner, chain_number)
+        before = chains.find(tenant, chain_number)
         if before is None:
-            raise NotFound(f"{owner} has no chain {chain_number}")
+            raise NotFound(f"{tenant} has no chain {chain_number}")
         given = (_text(name), _text(email), _text(phone))
         new_name, new_email, new_phone = (
             old if new is None else new for new, old in zip(given, (before.name, before.email, before.phone), strict=True)
         )
-        chains.change(owner, Chain(chain_number, new_name or before.name, new_email, new_phone), operator())
+        chains.change(tenant, Chain(chain_number, new_name or before.name, new_email, new_phone), operator())
 
 
 @command.command("list")
@@ -67,7 +65,7 @@ def _change(number: str, name: str | None, email: str | None, phone: str | None,
 def _list(tenant: str) -> None:
     """Show all chains of the tenant."""
     with at_store() as (_, database):
-        chains = Chains(database, TagStore(database)).every(names.tenant(tenant))
+        chains = Chains(database, TagStore(database)).every(tenant)
     rows = [{"id": chain.id, "name": chain.name, "email": chain.email, "phone": chain.phone} for chain in chains]
     screen.show(rows, COLUMNS)
 

@@ -16,12 +16,11 @@ from dms_tags.chains.sessions import Listed, SessionStore
 from dms_tags.cli import screen
 from dms_tags.cli.at_store import at_store, operator
 from dms_tags.cli.chain import chain_id
-from dms_tags.cli.shared import json_option, tenant_option
+from dms_tags.cli.shared import any_tenant_option, json_option, tenant_option
 from dms_tags.errors import InvalidParameter, NotFound
 from dms_tags.identity import names
-from dms_tags.identity.store import TokenStore
-from dms_tags.model import now
 from dms_tags.names import spell_time
+from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
 
 COLUMNS: Final = ("tenant", "session", "user", "status", "chains", "created", "expires", "lastUsed")
@@ -49,25 +48,25 @@ def _create(user: str, grants: Sequence[str], tenant: str, expires: str) -> None
     """Make a session; its key is printed once, as the last line on standard output."""
     if not _user(user):
         raise InvalidParameter("a user is 1 to 64 of A-Z a-z 0-9 . _ @ - and begins with a letter or a digit")
-    owner, until = names.tenant(tenant), names.expiry(expires, now())
     granted = _grants(grants)
-    with _session_store() as (chains, store):
+    with _session_store() as (database, store):
+        until = names.expiry(expires, database.clock.now())
+        chains = Chains(database, TagStore(database))
         for number in granted:
-            if chains.find(owner, number) is None:
-                raise NotFound(f"{owner} has no chain {number}; dms-tags chain add makes one")
-        made = store.create(owner, user, granted, until, operator())
+            if chains.find(tenant, number) is None:
+                raise NotFound(f"{tenant} has no chain {number}; dms-tags chain add makes one")
+        made = store.create(tenant, user, granted, until, operator())
     screen.say(f"session {made.id} of user {user} until {spell_time(until)}; its key is shown once:")
     screen.write(f"{made.text}\n")
 
 
 @command.command("list")
-@click.option("--tenant", metavar="NAME", help="Only those of one tenant.")
+@any_tenant_option
 @json_option
 def _list(tenant: str | None) -> None:
     """Show all sessions, the revoked ones too; never their keys."""
-    with _session_store() as (_, store):
-        sessions = list(store.every(tenant))
-    at = now()
+    with _session_store() as (database, store):
+        sessions, at = list(store.every(tenant)), database.clock.now()
     screen.show([_row(session, at) for session in sessions], COLUMNS)
 
 
@@ -77,15 +76,14 @@ def _list(tenant: str | None) -> None:
 def _revoke(session: str, tenant: str) -> None:
     """End a session; it is refused everywhere within 10 seconds."""
     with _session_store() as (_, store):
-        store.revoke(names.tenant(tenant), session, operator())
+        store.revoke(tenant, session, operator())
     screen.say(f"session {session} is revoked; every service refuses it within 10 seconds")
 
 
 @contextmanager
-def _session_store() -> Iterator[tuple[Chains, SessionStore]]:
+def _session_store() -> Iterator[tuple[Database, SessionStore]]:
     with at_store() as (_, database):
-        tags = TagStore(database)
-        yield Chains(database, tags), SessionStore(database, tags, TokenStore(database, tags).key)
+        yield database, SessionStore(database, TagStore(database))
 
 
 def _grants(texts: Sequence[str]) -> dict[int, frozenset[Access]]:

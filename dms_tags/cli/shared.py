@@ -13,6 +13,7 @@ import click
 from dms_tags import names
 from dms_tags.cli.screen import WANTS_JSON
 from dms_tags.errors import InvalidParameter
+from dms_tags.identity import names as identity_names
 
 REFUSED: Final = 1
 """The service, or the store, said no."""
@@ -115,7 +116,18 @@ def client_options(command: F) -> F:
 
 def tenant_option(meaning: str) -> Callable[[F], F]:
     """Adds `--tenant` to a command that goes to the store, where a tenant is not told by a token."""
-    return click.option("--tenant", default="default", show_default=True, metavar="NAME", help=meaning)
+    return click.option(
+        "--tenant", default=identity_names.DEFAULT_TENANT, show_default=True, metavar="NAME", callback=_named_tenant, help=meaning
+    )
+
+
+def any_tenant_option(command: F) -> F:
+    """Adds `--tenant` to a command at the store that shows the things of every tenant where none is named."""
+    return click.option("--tenant", metavar="NAME", callback=_named_tenant, help="Only those of one tenant.")(command)
+
+
+def _named_tenant(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else identity_names.tenant(value)
 
 
 def tenant() -> str | None:

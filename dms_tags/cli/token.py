@@ -11,11 +11,11 @@ import click
 
 from dms_tags.cli import screen
 from dms_tags.cli.at_store import at_store, operator
-from dms_tags.cli.shared import json_option, tenant_option
+from dms_tags.cli.shared import any_tenant_option, json_option, tenant_option
 from dms_tags.identity import names
 from dms_tags.identity.store import Grant, Listed, TokenStore
-from dms_tags.model import now
 from dms_tags.names import spell_time
+from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
 
 COLUMNS: Final = ("tenant", "name", "id", "status", "allow", "tags", "created", "expires", "lastUsed")
@@ -44,28 +44,25 @@ def _create(
 ) -> None:
     """Make a token; it is printed once, as the last line on standard output."""
     both = _prefixes(tags)
-    grant = Grant(
-        names.permissions(allow),
-        both if read_tags is None else _prefixes(read_tags),
-        both if write_tags is None else _prefixes(write_tags),
-        None if expires is None else names.expiry(expires, now()),
-    )
-    actor, opened = names.token_name(name), names.tenant(tenant)
-    with _token_store() as store:
-        secret = store.create(opened, actor, grant, operator())
-    until = "for good" if grant.expires is None else f"until {spell_time(grant.expires)}"
-    screen.say(f"{actor} may {', '.join(sorted(grant.permissions))} in {opened} {until}; this is shown once:")
+    permissions, actor = names.permissions(allow), names.token_name(name)
+    reads = both if read_tags is None else _prefixes(read_tags)
+    writes = both if write_tags is None else _prefixes(write_tags)
+    with _token_store() as (store, database):
+        until = None if expires is None else names.expiry(expires, database.clock.now())
+        grant = Grant(permissions, reads, writes, until)
+        secret = store.create(tenant, actor, grant, operator())
+    ending = "for good" if until is None else f"until {spell_time(until)}"
+    screen.say(f"{actor} may {', '.join(sorted(permissions))} in {tenant} {ending}; this is shown once:")
     screen.write(f"{secret}\n")
 
 
 @command.command("list")
-@click.option("--tenant", metavar="NAME", help="Only those of one tenant.")
+@any_tenant_option
 @json_option
 def _list(tenant: str | None) -> None:
     """Show all tokens, the revoked ones too; never their secrets."""
-    with _token_store() as store:
-        tokens = list(store.every(tenant))
-    at = now()
+    with _token_store() as (store, database):
+        tokens, at = list(store.every(tenant)), database.clock.now()
     screen.show([_row(token, at) for token in tokens], COLUMNS)
 
 
@@ -74,15 +71,15 @@ def _list(tenant: str | None) -> None:
 @tenant_option("Whose token.")
 def _revoke(name: str, tenant: str) -> None:
     """End a token; it is refused everywhere within 10 seconds."""
-    with _token_store() as store:
-        store.revoke(names.tenant(tenant), names.token_name(name), operator())
+    with _token_store() as (store, _):
+        store.revoke(tenant, names.token_name(name), operator())
     screen.say(f"{name} is revoked; every service refuses it within 10 seconds")
 
 
 @contextmanager
-def _token_store() -> Iterator[TokenStore]:
+def _token_store() -> Iterator[tuple[TokenStore, Database]]:
     with at_store() as (_, database):
-        yield TokenStore(database, TagStore(database))
+        yield TokenStore(database, TagStore(database)), database
 
 
 def _prefixes(text: str | None) -> tuple[str, ...] | None:

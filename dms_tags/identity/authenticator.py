@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 from typing import Final, Protocol
 
 from dms_tags.errors import InvalidParameter, Unauthenticated
@@ -57,8 +58,10 @@ class Anonymous:
 class Verifying:
     """Believes tokens, and JWTs where it has a verifier for them."""
 
-    def __init__(self, directory: TokenDirectory, jwts: JwtVerifier | None = None) -> None:
+    def __init__(self, directory: TokenDirectory, clock: Callable[[], datetime], jwts: JwtVerifier | None = None) -> None:
+        """`clock` tells the time by MongoDB's clock: services whose own clocks differ end a token at the same moment."""
         self._directory = directory
+        self._clock = clock
         self._jwts = jwts
 
     def identify(self, authorization: str | None, tenant_header: str | None = None) -> Identity:  # noqa: ARG002 - as the other does
@@ -93,7 +96,7 @@ class Verifying:
             raise Unauthenticated(NOT_VALID)
         token = self._directory.find(presented.id)
         proven = tokens.proves(presented, self._directory.key, _NOBODY if token is None else token.digest)
-        if token is None or not proven or (token.expires is not None and token.expires <= datetime.now(UTC)):
+        if token is None or not proven or (token.expires is not None and token.expires <= self._clock()):
             raise Unauthenticated(NOT_VALID)
         self._directory.note_use(token.id)
         return token.identity
@@ -119,9 +122,9 @@ def _name_and_token(text: str) -> tuple[str, str]:
     return name, secret
 
 
-def authenticator(settings: Settings, store: TokenStore) -> Authenticator:
-    """The one that the settings ask for.  Raises `CannotStart` where they do not add up."""
+def authenticator(settings: Settings, store: TokenStore, clock: Callable[[], datetime]) -> Authenticator:
+    """The one that the settings ask for; `clock` is MongoDB's.  Raises `CannotStart` where they do not add up."""
     how = settings.authentication
     if how == "none":
         return Anonymous()
-    return Verifying(TokenDirectory(store), JwtVerifier.from_settings(settings) if how == "jwt" else None)
+    return Verifying(TokenDirectory(store), clock, JwtVerifier.from_settings(settings, clock) if how == "jwt" else None)

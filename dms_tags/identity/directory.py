@@ -12,14 +12,14 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from time import monotonic
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol
 
+from dms_tags.bounded import Bounded
 from dms_tags.errors import StoreUnavailable
 from dms_tags.identity.background import Allowance, Background, in_thread
+from dms_tags.identity.credentials import T
 from dms_tags.identity.tokens import Token
-from dms_tags.model import now
 
 log = logging.getLogger(__name__)
 
@@ -30,27 +30,17 @@ USE_NOTED: Final = 60.0
 LOOKUPS: Final = 20
 LOOKUP_SECONDS: Final = 0.2
 REMEMBERED: Final = 4096
-
-
-class Credential(Protocol):
-    """What is found by its id."""
-
-    @property
-    def id(self) -> str:
-        """64 random bits in hexadecimal."""
-
-
-T = TypeVar("T", bound=Credential)
+"""Ids that nobody has, and tokens whose use was noted a moment ago, that a process keeps in mind, at most."""
 
 
 class Source(Protocol[T]):
-    """Where they are kept; see `TokenStore`."""
+    """Where they are kept; see `CredentialStore`."""
 
     def in_force(self) -> list[T]: ...
 
     def knows(self, token_id: str, /) -> bool: ...
 
-    def used(self, token_ids: Iterable[str], at: datetime, /) -> None: ...
+    def used(self, token_ids: Iterable[str], /) -> None: ...
 
     def key(self) -> bytes: ...
 
@@ -74,9 +64,9 @@ class Directory(Generic[T]):
         self._retry_at = 0.0
         self._failed_at = float("-inf")
         self._reading = threading.Lock()
-        self._strangers: set[str] = set()
+        self._strangers: Bounded[str, bool] = Bounded(REMEMBERED)
         self._lookups = Allowance(LOOKUPS, LOOKUP_SECONDS, clock)
-        self._noted: dict[str, float] = {}
+        self._noted: Bounded[str, float] = Bounded(REMEMBERED)
         self._hash_key: bytes | None = None
 
     @property
@@ -103,9 +93,10 @@ class Directory(Generic[T]):
     def note_use(self, token_id: str) -> None:
         """Writes down that the token was used, beside the caller and at most once a minute."""
         at = self._clock()
-        if at - self._noted.get(token_id, float("-inf")) < USE_NOTED:
+        noted = self._noted.get(token_id)
+        if noted is not None and at - noted < USE_NOTED:
             return
-        self._noted[token_id] = at
+        self._noted.put(token_id, at)
         self._background(lambda: self._write_use(token_id))
 
     def _look_up(self, token_id: str) -> T | None:
@@ -114,9 +105,7 @@ class Directory(Generic[T]):
             found = self._read_now(0.0).tokens.get(token_id)
             if found is not None:
                 return found
-        if len(self._strangers) >= REMEMBERED:
-            self._strangers = set()
-        self._strangers.add(token_id)
+        self._strangers.put(token_id, True)
         return None
 
     def _read_now(self, older_than: float) -> _View[T]:
@@ -136,7 +125,7 @@ class Directory(Generic[T]):
             except StoreUnavailable:
                 self._failed_at = self._clock()
                 raise
-            self._strangers = set()
+            self._strangers.clear()
             self._view = view
             return view
 
@@ -148,9 +137,9 @@ class Directory(Generic[T]):
 
     def _write_use(self, token_id: str) -> None:
         try:
-            self._store.used([token_id], now())
+            self._store.used([token_id])
         except StoreUnavailable:
-            self._noted.pop(token_id, None)
+            self._noted.forget(token_id)
 
 
 TokenDirectory = Directory[Token]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from time import time
+from datetime import datetime
 from typing import Any, Final
 
 import jwt
 
+from dms_tags.bounded import Bounded
 from dms_tags.errors import CannotStart, InvalidParameter, Unauthenticated
 from dms_tags.identity import names
 from dms_tags.identity.jwks import ALGORITHMS, KeySet
@@ -17,7 +18,7 @@ from dms_tags.model import Actor
 from dms_tags.settings import Settings
 
 LEEWAY: Final = 30
-"""Seconds by which the issuer's clock and ours may differ."""
+"""Seconds by which the issuer's clock and MongoDB's may differ."""
 
 REMEMBERED_SECONDS: Final = 60.0
 REMEMBERED: Final = 4096
@@ -33,37 +34,36 @@ class JwtVerifier:
     50-200 microseconds to check, a look-up one.
     """
 
-    def __init__(self, settings: Settings, keys: KeySet, clock: Callable[[], float] = time) -> None:
+    def __init__(self, settings: Settings, keys: KeySet, clock: Callable[[], datetime]) -> None:
+        """`clock` tells the time by MongoDB's clock, which all services share."""
         self._settings = settings
         self._keys = keys
         self._clock = clock
-        self._verified: dict[bytes, tuple[Identity, float]] = {}
+        self._verified: Bounded[bytes, tuple[Identity, float]] = Bounded(REMEMBERED)
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> JwtVerifier:
+    def from_settings(cls, settings: Settings, clock: Callable[[], datetime]) -> JwtVerifier:
         """The verifier that the settings describe.  Raises `CannotStart` where they do not describe one."""
         for variable in ("jwt_issuer", "jwt_audience", "jwt_jwks"):
             if getattr(settings, variable) is None:
                 raise CannotStart(f"DMS_TAGS_AUTH=jwt needs DMS_TAGS_{variable.upper()}")
         keys = KeySet(str(settings.jwt_jwks))
         keys.check()
-        return cls(settings, keys)
+        return cls(settings, keys, clock)
 
     def identify(self, text: str) -> Identity:
         """Whom the JWT stands for.  Raises `Unauthenticated`, or `StoreUnavailable` where the issuer's keys cannot be had."""
         known_by = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         remembered = self._verified.get(known_by)
-        at = self._clock()
+        at = self._clock().timestamp()
         if remembered is not None and at < remembered[1]:
             return remembered[0]
-        claims = self._claims(text)
+        claims = self._claims(text, at)
         identity = self._identity(claims)
-        if len(self._verified) >= REMEMBERED:
-            self._verified = {}
-        self._verified[known_by] = (identity, min(at + REMEMBERED_SECONDS, int(claims["exp"]) + LEEWAY))
+        self._verified.put(known_by, (identity, min(at + REMEMBERED_SECONDS, int(claims["exp"]) + LEEWAY)))
         return identity
 
-    def _claims(self, text: str) -> Mapping[str, Any]:
+    def _claims(self, text: str, at: float) -> Mapping[str, Any]:
         try:
             header = jwt.get_unverified_header(text)
             key = self._keys.find(header.get("kid")) if header.get("alg") in ALGORITHMS else None
@@ -75,9 +75,10 @@ class JwtVerifier:
                 algorithms=[key.algorithm_name],
                 issuer=self._settings.jwt_issuer,
                 audience=self._settings.jwt_audience,
-                leeway=LEEWAY,
-                options={"require": ["exp", "iss", "aud"]},
+                # PyJWT would judge times by this machine's clock; below they are judged by MongoDB's
+                options={"require": ["exp", "iss", "aud"], "verify_exp": False, "verify_nbf": False, "verify_iat": False},
             )
+            _require_current(claims, at)
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise Unauthenticated(f"{REFUSED}: {_reason(error)}") from error
         return claims
@@ -98,6 +99,14 @@ class JwtVerifier:
             raise Unauthenticated(f"{REFUSED}: {error.detail}") from error
         permissions = frozenset(permission for permission in Permission if permission in allowed)
         return Identity(tenant, Actor(name, "jwt"), permissions, prefixes, prefixes)
+
+
+def _require_current(claims: Mapping[str, Any], at: float) -> None:
+    """Raises what PyJWT does where the claims do not hold at that time (RFC 7519, sections 4.1.4 to 4.1.6)."""
+    if int(claims["exp"]) <= at - LEEWAY:
+        raise jwt.ExpiredSignatureError
+    if any(int(claims[claim]) > at + LEEWAY for claim in ("nbf", "iat") if claim in claims):
+        raise jwt.ImmatureSignatureError
 
 
 def _claim(claims: Mapping[str, Any], name: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Final
 
 from dms_tags import names
@@ -16,7 +17,7 @@ TENANT_HEADER: Final = "X-ID-TENANT-NAME"
 RESERVED: Final = "system:"
 """How the names of our own actors begin (`system:lease`); nobody else is called so."""
 
-_tenant = re.compile(r"[a-z0-9-]{1,64}").fullmatch
+_tenant = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
 _token_name = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}").fullmatch
 _prefix = re.compile(r"[!-+\--~]{1,128}").fullmatch
 _lifetime = re.compile(r"([1-9][0-9]{0,4})([dh])").fullmatch
@@ -24,10 +25,18 @@ _date = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 
 
 def tenant(text: str) -> str:
-    """`text`, if it is a tenant's name; else `InvalidParameter`."""
-    if not _tenant(text):
-        raise InvalidParameter("a tenant is 1 to 64 of a-z 0-9 -")
+    """`text`, if it is a tenant's name; else `InvalidParameter`.  Names are compared exactly: `Acme` is not `acme`.
+
+    `.` and `..` are none: a log's origin is `<origin>/<tenant>`, and whoever reads that as a URL would take them for steps.
+    """
+    if not _tenant(text) or text in (".", ".."):
+        raise InvalidParameter("a tenant is 1 to 64 of A-Z a-z 0-9 . _ - and neither '.' nor '..'")
     return text
+
+
+def in_file_name(name: str) -> str:
+    """A tenant's name as part of a file's name: no two are the same, also where the file system does not tell `Acme` from `acme`."""
+    return name if name == name.lower() else f"{name}-{sha256(name.encode()).hexdigest()[:8]}"
 
 
 def token_name(text: str) -> str:

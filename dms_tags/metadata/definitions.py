@@ -13,10 +13,15 @@ from dataclasses import dataclass, replace
 from time import monotonic, sleep
 from typing import Any, Final
 
+from pymongo.errors import DuplicateKeyError
+
+from dms_tags.bounded import Bounded
 from dms_tags.errors import DefinitionNotFound, InUse, RevisionMismatch, TagNotFound
+from dms_tags.metadata.keys import Keys
 from dms_tags.metadata.model import Definition, Draft, new_tag_id
 from dms_tags.metadata.store import LABEL, LabelReader
 from dms_tags.model import Actor, Change, Changed, Conditions, Kind, Resource, Tag, Terms, Verb
+from dms_tags.names import folded
 from dms_tags.store.database import Database
 from dms_tags.store.registry import Registry
 from dms_tags.tags.revise import revise
@@ -49,7 +54,8 @@ class Definitions:
         self._reader = LabelReader(database)
         self._spellings = spellings
         self._made = Registry(database, "definition_keys")
-        self._held: dict[tuple[str, str], float] = {}
+        self._keys = Keys(database)
+        self._held: Bounded[tuple[str, str], float] = Bounded(HELD)
 
     def get(self, tenant: str, tag_id: str) -> Definition:
         """A definition in force.  Raises `DefinitionNotFound`."""
@@ -61,13 +67,11 @@ class Definitions:
 
     def hold(self, tenant: str, tag_id: str) -> Hold:
         """The right to write values of a definition for a moment.  Raises `DefinitionNotFound`."""
-        until = self._held.get((tenant, tag_id), 0.0)
-        if monotonic() >= until:
+        until = self._held.get((tenant, tag_id))
+        if until is None or monotonic() >= until:
             until = monotonic() + HOLD_SECONDS
             self.get(tenant, tag_id)
-            if len(self._held) >= HELD:
-                self._held = {}
-            self._held[tenant, tag_id] = until
+            self._held.put((tenant, tag_id), until)
         return Hold(tenant, tag_id, until)
 
     def confirm(self, hold: Hold) -> None:
@@ -76,21 +80,33 @@ class Definitions:
             self.get(hold.tenant, hold.tag_id)
 
     def create(self, tenant: str, draft: Draft, terms: Terms) -> tuple[str, Changed]:
-        """Makes a definition; its id, and what came of it."""
+        """Makes a definition; its id, and what came of it.  Raises `InUse` where the tenant has one with that key."""
         tag_id = new_tag_id()
         if terms.idempotency is not None:
             tag_id = self._made.settle(f"{tenant}/{terms.actor.kind}/{terms.actor.name}/{terms.idempotency.key}", tag_id)
-        return tag_id, self._store.change(self._change(tenant, tag_id, Verb.ADD, terms, draft.state()))
+        self._keys.settle(tenant)
+        change = self._change(tenant, tag_id, Verb.ADD, terms, draft.state())
+        try:
+            return tag_id, self._store.change(replace(change, holds=folded(draft.key)))
+        except DuplicateKeyError as error:
+            raise _taken(draft) from error
 
     def update(self, tenant: str, tag_id: str, draft: Draft, terms: Terms) -> Changed:
-        """Replaces what a definition says.  Raises `DefinitionNotFound`, `RevisionMismatch` or `TraceMismatch`."""
+        """Replaces what a definition says.
+
+        Raises `DefinitionNotFound`, `RevisionMismatch`, `TraceMismatch`, and `InUse` where another one has the key.
+        """
 
         def replaced(tag: Tag) -> dict[str, Any]:
             if Definition.of(tag_id, tag).ending:
                 raise DefinitionNotFound(f"the definition {tag_id!r} is being deleted")
             return draft.state(tag.state)
 
-        return self._replace(tenant, tag_id, replaced, terms)
+        self._keys.settle(tenant)
+        try:
+            return self._replace(tenant, tag_id, replaced, terms, folded(draft.key))
+        except DuplicateKeyError as error:
+            raise _taken(draft) from error
 
     def delete(self, tenant: str, tag_id: str, terms: Terms, *, force: bool) -> Changed:
         """Ends a definition, with `force` its values too; a deletion that was cut short is finished by the next one.
@@ -103,7 +119,7 @@ class Definitions:
             self._require_unused(tenant, tag_id)
         marked = self._replace(tenant, tag_id, lambda tag: {**tag.state, "ending": True}, replace(terms, idempotency=None))
         assert marked.tag is not None  # noqa: S101 - an update leaves a tag
-        self._held.pop((tenant, tag_id), None)
+        self._held.forget((tenant, tag_id))
         sleep(WAIT_SECONDS)
         own = replace(terms, trace_id=marked.trace_id, conditions=Conditions(etags=(marked.tag.etag,)))
         try:
@@ -123,16 +139,19 @@ class Definitions:
         self._spellings.forget(f"{tenant}/{tag_id}/")
         return removed
 
-    def _replace(self, tenant: str, tag_id: str, state_of: Callable[[Tag], dict[str, Any]], terms: Terms) -> Changed:
+    def _replace(
+        self, tenant: str, tag_id: str, state_of: Callable[[Tag], dict[str, Any]], terms: Terms, holds: str | None = None
+    ) -> Changed:
         """Replaces the state that the definition has by one made of it.  Raises `DefinitionNotFound`."""
+        change = self._change(tenant, tag_id, Verb.UPDATE, terms, None)
         try:
-            return revise(self._store, self._change(tenant, tag_id, Verb.UPDATE, terms, None), state_of)
+            return revise(self._store, replace(change, holds=holds), state_of)
         except TagNotFound as error:
             raise DefinitionNotFound(f"there is no definition {tag_id!r}") from error
 
     def _remove(self, tenant: str, tag_id: str, terms: Terms) -> Changed:
         try:
-            return self._store.change(self._change(tenant, tag_id, Verb.DELETE, terms, None))
+            return self._store.change(replace(self._change(tenant, tag_id, Verb.DELETE, terms, None), holds=""))
         except TagNotFound as error:
             raise DefinitionNotFound(f"there is no definition {tag_id!r}") from error
 
@@ -154,3 +173,7 @@ class Definitions:
     @staticmethod
     def _change(tenant: str, tag_id: str, verb: Verb, terms: Terms, state: Any) -> Change:
         return terms.change(Resource(tenant, Kind.DEFINITION, tag_id), LABEL, verb, state, max_tags=None)
+
+
+def _taken(draft: Draft) -> InUse:
+    return InUse(f"there is a definition with the key {draft.key!r} already, letter case aside; nothing was changed")

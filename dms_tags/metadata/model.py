@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from time import time_ns
 from typing import Any, Final
 
+from dms_tags.errors import InvalidParameter
 from dms_tags.model import Kind, Resource, Tag
+from dms_tags.names import composed
 
 TYPES: Final = (Kind.ACCOUNT, Kind.SITE, Kind.USER, Kind.WAN)
 """The kinds of resource that carry labels: `correlation_type` on the wire."""
@@ -40,9 +42,9 @@ class Draft:
     mandatory_on: tuple[Kind, ...] | None = None
 
     def state(self, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The definition as the trail shows it, in place of the one `before`."""
+        """The definition as the trail shows it, in place of the one `before`.  Raises `InvalidParameter`."""
         kinds = before["mandatory_on"] if self.mandatory_on is None and before else self.mandatory_on or ()
-        return {"key": self.key, "color": self.color, "mandatory_on": [str(kind) for kind in kinds]}
+        return {"key": name_of(self.key, "key", MAX_KEY), "color": self.color, "mandatory_on": [str(kind) for kind in kinds]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,14 @@ class Value:
 
     resource: Resource
     tag: Tag
+
+
+def name_of(text: str, member: str, most: int) -> str:
+    """A key or a value as it is kept.  Raises `InvalidParameter` where the composed form is too long: it seldom is longer."""
+    name = composed(text)
+    if len(name) > most:
+        raise InvalidParameter(f"{member} is a text of 1 to {most} characters, counted in Unicode's composed form")
+    return name
 
 
 def new_tag_id() -> str:

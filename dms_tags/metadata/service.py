@@ -10,9 +10,10 @@ from typing import Final
 from dms_tags.audit.trail.timetravel import Past
 from dms_tags.errors import DefinitionNotFound, InvalidParameter, RevisionMismatch, TagNotFound
 from dms_tags.metadata.definitions import Definitions
-from dms_tags.metadata.model import TYPES, Definition, Value
+from dms_tags.metadata.model import MAX_VALUE, TYPES, Definition, Value, name_of
 from dms_tags.metadata.store import LabelReader
 from dms_tags.model import UNCONDITIONAL, Change, Changed, Conditions, Kind, Resource, Tag, Terms, Verb
+from dms_tags.names import folded
 from dms_tags.store.database import Database
 from dms_tags.store.registry import Registry
 from dms_tags.tags import refusals
@@ -34,10 +35,11 @@ class MetadataService:
 
     def set(self, tenant: str, tag_id: str, correlation_id: str, kind: Kind, value: str, terms: Terms) -> Changed:
         """Sets a label on a resource, in place of any value it has; a value that the definition has in another letter
-        case takes that spelling.
+        case takes that spelling.  Accents are kept in Unicode's composed form.
 
         Raises `DefinitionNotFound`, `InvalidParameter` for a resource of another type, `TraceMismatch`, `RevisionMismatch`.
         """
+        value = name_of(value, "value", MAX_VALUE)
         hold = self.definitions.hold(tenant, tag_id)
         resource = Resource(tenant, kind, correlation_id)
         change = terms.change(resource, tag_id, Verb.SET, value, max_tags=None)
@@ -113,7 +115,7 @@ class MetadataService:
         value: str = change.state
         if value.lower() == value.upper():
             return value  # no letter of it has a case
-        key = f"{change.resource.tenant}/{change.name}/{value.casefold()}"
+        key = f"{change.resource.tenant}/{change.name}/{folded(value)}"
         spelling: str | None = self._spellings.settled(key)
         if spelling is None:
             self._judge(change)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from dms_tags.metadata.model import TYPES, Definition, Value
 from dms_tags.model import Kind, Resource, Tag
+from dms_tags.names import composed
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document, tag_of
 
@@ -24,9 +25,7 @@ class LabelReader:
 
     def definitions(self, tenant: str, *, after: str = "", limit: int = 0) -> list[Definition]:
         """Definitions that are in force, in order of id, which to the millisecond is that of their making; `limit` 0: all."""
-        first = Resource(tenant, Kind.DEFINITION, "tag_").key
-        keys = {"$gt": Resource(tenant, Kind.DEFINITION, after).key if after else first, "$lt": first[:-1] + "`"}
-        return self._definitions({"_id": keys}, limit)
+        return self._definitions(definition_range(tenant, after), limit)
 
     def definitions_of(self, tenant: str, tag_ids: Iterable[str]) -> dict[str, Definition]:
         """Those of the definitions that are in force, by id."""
@@ -36,8 +35,11 @@ class LabelReader:
     def values(
         self, tenant: str, tag_id: str, *, after: tuple[Kind, str] | None = None, limit: int, value: str | None = None
     ) -> list[Value]:
-        """Values of a definition, in order of type and id of their resources; with `value` those that are exactly so."""
-        wanted: Document = {"name": tag_id} if value is None else {"name": tag_id, "state": value}
+        """Values of a definition, in order of type and id of their resources; with `value` those that are exactly so.
+
+        Version 0.1.0 kept values as they were sent, so `value` matches in either spelling of its accents.
+        """
+        wanted: Document = {"name": tag_id} if value is None else {"name": tag_id, "state": {"$in": [value, composed(value)]}}
         query: Document = {"tenant": tenant, "kind": {"$in": [str(kind) for kind in TYPES]}, "tags": {"$elemMatch": wanted}}
         if after is not None:
             query["_id"] = {"$gt": Resource(tenant, *after).key}
@@ -55,6 +57,12 @@ class LabelReader:
         with store_errors():
             documents = list(self._tags.find(query, _FIELDS, sort=[("_id", 1)], limit=limit))
         return [Definition.of(document["id"], tag) for document in documents for tag in _tags(document) if tag.name == LABEL]
+
+
+def definition_range(tenant: str, after: str = "") -> Document:
+    """A query for the resources of a tenant's definitions, whether in force or gone, whose ids come after `after`."""
+    first = Resource(tenant, Kind.DEFINITION, "tag_").key
+    return {"_id": {"$gt": Resource(tenant, Kind.DEFINITION, after).key if after else first, "$lt": first[:-1] + "`"}}
 
 
 def _tags(document: dict[str, Any]) -> list[Tag]:

@@ -48,6 +48,11 @@ def record(change: Change, verb: Verb, change_id: str, trace_id: str, at: dateti
     return written
 
 
+def held(tenant: str, word: str) -> str:
+    """The member `holds`: a word that one resource of a tenant has, by a unique index.  No tenant's name has a slash."""
+    return f"{tenant}/{word}"
+
+
 def row_of(change: Change, change_id: str, trace_id: str, at: datetime) -> Document:
     """A tag as it is kept in its resource's document."""
     return {

@@ -31,6 +31,8 @@ TAG_INDEXES: Final[tuple[tuple[str, list[tuple[str, int]], dict[str, Any]], ...]
         [("tags.lease.until", 1)],
         {"partialFilterExpression": {"tags.lease.until": {"$exists": True}}},
     ),
+    # a word that one resource of a tenant holds, as a definition of labels its key; what is without one costs nothing
+    ("holds", [("holds", 1)], {"unique": True, "sparse": True}),
     # what each idempotency key of a claim took; unique, so that two equal requests cannot both take something
     (
         "claimed",

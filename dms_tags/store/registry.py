@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pymongo.errors import DuplicateKeyError
 
+from dms_tags.bounded import Bounded
 from dms_tags.errors import StoreUnavailable
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.indexes import EXPIRING
@@ -30,7 +31,7 @@ class Registry:
         self._clock = database.clock
         self._settled = database.majority(self._words)
         self._for_good = collection not in EXPIRING
-        self._known: dict[str, Any] = {}
+        self._known: Bounded[str, Any] = Bounded(REMEMBERED)
 
     def settled(self, key: str) -> Any:
         """The word that stands for `key`, None where there is none; never one that a fail-over could take back."""
@@ -67,7 +68,5 @@ class Registry:
 
     def _remember(self, key: str, word: Any) -> Any:
         if self._for_good:
-            if len(self._known) >= REMEMBERED:
-                self._known = {}
-            self._known[key] = word
+            self._known.put(key, word)
         return word

@@ -12,8 +12,16 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
 
-from dms_tags.errors import InvalidBody, NotFound, TagNotFound, TransitionNotAllowed, UnknownState
-from dms_tags.model import Actor, Change, Conditions, Kind, Resource, Verb
+from dms_tags.bounded import Bounded
+from dms_tags.errors import (
+    InvalidBody,
+    NotFound,
+    RevisionMismatch,
+    TagNotFound,
+    TransitionNotAllowed,
+    UnknownState,
+)
+from dms_tags.model import Changed, Kind, Resource, Tag, Terms, Verb
 from dms_tags.store.database import Database, store_errors
 from dms_tags.tags.store import TagStore
 
@@ -25,6 +33,9 @@ FRESH_SECONDS: Final = 1.0
 
 STALE_SECONDS: Final = 1.5
 """For so long the others still believe it: with the read itself, less than the 2 s that are promised."""
+
+REMEMBERED: Final = 1_000
+"""Tenants whose definitions a process keeps in memory, at most: without authentication callers can invent them."""
 
 MAX_STATES: Final = 1_000
 """States of one definition, at most."""
@@ -98,7 +109,7 @@ class Definitions:
     def __init__(self, database: Database, store: TagStore) -> None:
         self._database = database
         self._store = store
-        self._known: dict[str, _Known] = {}
+        self._known: Bounded[str, _Known] = Bounded(REMEMBERED)
         self._reading = threading.Lock()
 
     def rules(self, tenant: str, name: str) -> Definition | None:
@@ -110,28 +121,38 @@ class Definitions:
         """The definitions of a tenant, as they are now, in order of name."""
         return [definition for _, definition in sorted(self._read(tenant).items())]
 
-    def get(self, tenant: str, name: str) -> Definition:
-        """One definition, as it is now.  Raises `NotFound`."""
-        definition = self._read(tenant, name).get(name)
-        if definition is None:
-            raise NotFound(f"there is no definition of tags called {name!r}")
-        return definition
+    def get(self, tenant: str, name: str) -> tuple[Definition, Tag]:
+        """One definition, as it is now, and the tag that has its ETag and trace id.  Raises `NotFound`."""
+        for tag in self._store.read(Resource(tenant, Kind.DEFINITION, name), TAG):
+            return _definition(name, tag.state), tag
+        raise _none(name)
 
-    def put(self, tenant: str, definition: Definition, actor: Actor, trace_id: str | None = None) -> None:
-        """Sets a definition, in place of any other; recorded in the trail."""
-        self._change(tenant, definition.name, Verb.SET, actor, trace_id, document(definition))
+    def put(self, tenant: str, definition: Definition, terms: Terms) -> Changed:
+        """Sets a definition, in place of any other; recorded in the trail.
 
-    def delete(self, tenant: str, name: str, actor: Actor, trace_id: str | None = None) -> None:
-        """Removes a definition; recorded in the trail.  Raises `NotFound`."""
+        What the terms demand is a condition of the very write.  Raises `RevisionMismatch`, `TraceMismatch`.
+        """
         try:
-            self._change(tenant, name, Verb.DELETE, actor, trace_id, None)
-        except TagNotFound as error:
-            raise NotFound(f"there is no definition of tags called {name!r}") from error
+            return self._change(tenant, definition.name, Verb.SET, terms, document(definition))
+        except RevisionMismatch as error:
+            raise _not_as_demanded(definition.name, terms) from error
 
-    def _change(self, tenant: str, name: str, verb: Verb, actor: Actor, trace_id: str | None, state: Any) -> None:
-        resource = Resource(tenant, Kind.DEFINITION, name)
-        self._store.change(Change(resource, TAG, verb, actor, state, trace_id, Conditions()))
-        self._known.pop(tenant, None)
+    def delete(self, tenant: str, name: str, terms: Terms) -> Changed:
+        """Removes a definition; recorded in the trail.  What the terms demand is a condition of the very write.
+
+        Raises `NotFound`, `RevisionMismatch`.
+        """
+        try:
+            return self._change(tenant, name, Verb.DELETE, terms, None)
+        except TagNotFound as error:
+            raise _none(name) from error
+        except RevisionMismatch as error:
+            raise _not_as_demanded(name, terms) from error
+
+    def _change(self, tenant: str, name: str, verb: Verb, terms: Terms, state: Any) -> Changed:
+        changed = self._store.change(terms.change(Resource(tenant, Kind.DEFINITION, name), TAG, verb, state))
+        self._known.forget(tenant)
+        return changed
 
     def _fresh(self, tenant: str) -> Mapping[str, Definition]:
         known = self._known.get(tenant)
@@ -149,13 +170,11 @@ class Definitions:
     def _renew(self, tenant: str) -> Mapping[str, Definition]:
         # The time before the read: what changes while it runs is known too late by no more than it takes
         known = _Known(monotonic(), self._read(tenant))
-        self._known[tenant] = known
+        self._known.put(tenant, known)
         return known.definitions
 
-    def _read(self, tenant: str, name: str | None = None) -> Mapping[str, Definition]:
+    def _read(self, tenant: str) -> Mapping[str, Definition]:
         query: dict[str, Any] = {"tenant": tenant, "kind": str(Kind.DEFINITION), "tags": {"$elemMatch": {"name": TAG}}}
-        if name is not None:
-            query["_id"] = Resource(tenant, Kind.DEFINITION, name).key
         with store_errors():
             documents = list(self._database.tags.find(query, {"id": 1, "tags": 1}))
         return {
@@ -174,6 +193,16 @@ def document(definition: Definition) -> dict[str, Any]:
     if definition.initial is not None:
         shown["initial"] = sorted(definition.initial)
     return {**shown, "enforce": definition.enforce}
+
+
+def _none(name: str) -> NotFound:
+    return NotFound(f"there is no definition of tags called {name!r}")
+
+
+def _not_as_demanded(name: str, terms: Terms) -> RevisionMismatch:
+    if terms.conditions.absent:
+        return RevisionMismatch(f"there is a definition of {name!r} already; nothing was changed")
+    return RevisionMismatch(f"the definition of {name!r} is not the one that If-Match names; nothing was changed")
 
 
 def _definition(name: str, kept: Mapping[str, Any]) -> Definition:

@@ -65,7 +65,8 @@ class TagStore:
         """Makes one change, wholly or not at all, or says why not.
 
         Raises `TagExists`, `TooManyTags`, `TagNotFound`, `TraceMismatch`, `RevisionMismatch`, `StateMismatch`,
-        `TransitionNotAllowed`, `IdempotencyKeyReused` or `StoreUnavailable`.
+        `TransitionNotAllowed`, `IdempotencyKeyReused` or `StoreUnavailable`, and `DuplicateKeyError` where another resource
+        has what the change `holds`.
         """
         verb: Verb = Verb.UPDATE if change.verb is Verb.SET else change.verb
         if change.conditions.absent and change.verb is Verb.SET:
@@ -218,5 +219,7 @@ class TagStore:
             with store_errors():
                 self._database.tags.insert_one(document)
         except DuplicateKeyError:
+            if change.holds is not None and self._find(change.resource) is None:
+                raise  # not the document is there, but another one that holds the word
             return None
         return created(change, document)

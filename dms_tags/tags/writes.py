@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from dms_tags.model import Change, Changed, Lease, Tag, Verb, new_id, new_trace_id
-from dms_tags.store.documents import Document, new_document, record, row_of, tag_of
+from dms_tags.store.documents import Document, held, new_document, record, row_of, tag_of
 
 MAX_OUTBOX: Final = 1000
 """Changes of one resource that may wait for the relay; one more is refused, since each makes the next one slower."""
@@ -80,6 +80,11 @@ def compose(change: Change, verb: Verb, at: datetime, lease: Lease | None = None
             if lease is not None:
                 # None rather than gone: mongomock does not know $unset under a positional operator, and says nothing
                 update["$set"]["tags.$.lease"] = None
+    if change.holds is not None:
+        if verb is Verb.DELETE:
+            update["$unset"] = {"holds": ""}
+        else:
+            update["$set"]["holds"] = held(change.resource.tenant, change.holds)
     if change.idempotency is not None:
         query["replies.key"] = {"$nin": list(reply_keys(change))}
         update["$push"]["replies"] = {"$each": [reply(change, verb, change_id, trace_id, at)], "$slice": -KEPT_REPLIES}
@@ -95,6 +100,8 @@ def first_document(change: Change, at: datetime) -> Document:
         "seq": 1,
         "outbox": [record(change, Verb.ADD, change_id, trace_id, at)],
     }
+    if change.holds is not None:
+        document["holds"] = held(change.resource.tenant, change.holds)
     if change.idempotency is not None:
         document["replies"] = [reply(change, Verb.ADD, change_id, trace_id, at)]
     return document

@@ -110,7 +110,7 @@ def test_anonymous(open_: FlaskClient, memory: Database) -> None:
     assert {("anonymous", "none")} == {(document["outbox"][0]["by"], document["outbox"][0]["byKind"]) for document in documents}
 
 
-@pytest.mark.parametrize("tenant", ["", "Acme", "a/b", "../x", "a" * 65])
+@pytest.mark.parametrize("tenant", ["", "Acme Ltd", "a/b", "../x", "a" * 65])
 def test_anonymous_in_no_tenant(open_: FlaskClient, tenant: str) -> None:
     """A tenant that cannot be is a 400."""
     assert 400 == open_.post(TAG, headers={"X-ID-TENANT-NAME": tenant}).status_code

@@ -91,12 +91,12 @@ def test_revoking(service: Service) -> None:
     """A revoked session is refused by who has not read the list since, and cannot be revoked twice."""
     store = session_store(service)
     made = store.create("default", "7", {1: frozenset({Access.READ})}, _far(), ADMIN)
-    assert "7" == Sessions(store).identify("7", made.text).user
+    assert "7" == Sessions(store, service.database.clock.now).identify("7", made.text).user
 
     store.revoke("default", made.id, ADMIN)
 
     with pytest.raises(Unauthenticated):
-        Sessions(store).identify("7", made.text)
+        Sessions(store, service.database.clock.now).identify("7", made.text)
     with pytest.raises(NotFound):
         store.revoke("default", made.id, ADMIN)
 

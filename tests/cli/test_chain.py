@@ -8,7 +8,6 @@ from dms_tags.chains.model import Access
 from dms_tags.chains.sessions import Sessions, SessionStore
 from dms_tags.cli.main import main
 from dms_tags.errors import Unauthenticated
-from dms_tags.identity.store import TokenStore
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
@@ -24,8 +23,7 @@ def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def sessions(database: Database) -> Sessions:
-    store = TagStore(database)
-    return Sessions(SessionStore(database, store, TokenStore(database, store).key))
+    return Sessions(SessionStore(database, TagStore(database)), database.clock.now)
 
 
 def test_chains(capsys: pytest.CaptureFixture[str]) -> None:

@@ -109,3 +109,34 @@ def test_no_store(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monkey
 
     assert 2 == main(["token", "list"])
     assert "mongomock" in capsys.readouterr().err
+
+
+def test_tenants_are_told_apart_by_case(database: Database) -> None:
+    """Tenants are called as a DMS calls them, and compared exactly."""
+    assert 0 == main([*CREATE, "--tenant", "Acme.DE_1"])
+    assert 0 == main([*CREATE, "--tenant", "acme.de_1"])
+
+    assert ["Acme.DE_1", "acme.de_1"] == sorted(token.tenant for token in TokenStore(database, TagStore(database)).every())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        [*CREATE, "--tenant"],
+        ["token", "list", "--tenant"],
+        ["token", "revoke", "--name", "t", "--tenant"],
+        ["session", "create", "--user", "7", "--chain", "1:read", "--tenant"],
+        ["session", "list", "--tenant"],
+        ["session", "revoke", "--session", "0", "--tenant"],
+        ["chain", "add", "--id", "1", "--name", "x", "--tenant"],
+        ["chain", "list", "--tenant"],
+        ["audit", "checkpoint", "--tenant"],
+        ["audit", "archive", "--before", "2026-01-01", "--out", "x.ndjson", "--tenant"],
+    ],
+    ids=lambda line: " ".join(line[:2]),
+)
+@pytest.mark.parametrize("tenant", ["..", "a/b", "a b", ""])
+def test_what_is_no_tenant(line: list[str], tenant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command that goes to the store refuses what is no tenant's name, in one line."""
+    assert 1 == main([*line, tenant])
+    assert "a tenant is 1 to 64 of" in capsys.readouterr().err

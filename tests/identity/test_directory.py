@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from datetime import datetime
+from collections.abc import Iterable
 
 import pytest
 
@@ -35,10 +35,10 @@ class Counting(TokenStore):
         self.lookups += 1
         return super().knows(token_id)
 
-    def used(self, token_ids: object, at: datetime) -> None:
+    def used(self, credential_ids: Iterable[str]) -> None:
         if self.down:
             raise StoreUnavailable("down")
-        super().used(token_ids, at)  # type: ignore[arg-type]
+        super().used(credential_ids)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from dms_tags.identity.authenticator import Verifying
 from dms_tags.identity.directory import TokenDirectory
 from dms_tags.identity.model import Permission
 from dms_tags.identity.store import Grant, TokenStore
+from dms_tags.model import now
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from tests.support.identity import ADMIN, AUDIENCE, Issuer, issuer
@@ -202,7 +203,7 @@ def test_time_tells_nothing(token_store: TokenStore) -> None:
     """
     right = tokens.parse(token_store.create("default", "ocr", Grant(frozenset(Permission)), ADMIN))
     assert right is not None
-    authenticator = Verifying(TokenDirectory(token_store))
+    authenticator = Verifying(TokenDirectory(token_store), now)
     last = "0" if right.secret[-1] != "0" else "1"
     near = f"Bearer {tokens.Presented(right.id, right.secret[:-1] + last).text}"
     far = f"Bearer {tokens.Presented(right.id, ''.join('0' if c != '0' else '1' for c in right.secret)).text}"

@@ -8,6 +8,7 @@ import hmac
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from dms_tags.identity import jwks
 from dms_tags.identity.jwks import KeySet
 from dms_tags.identity.jwt import LEEWAY, JwtVerifier
 from dms_tags.identity.model import Permission
+from dms_tags.model import now
 from dms_tags.settings import Settings
 from tests.support.identity import AUDIENCE, Clock, Issuer, at_once, issuer
 
@@ -46,7 +48,7 @@ def clock() -> Clock:
 @pytest.fixture
 def verifier(idp: Issuer, clock: Clock) -> JwtVerifier:
     settings = settings_for(idp)
-    return JwtVerifier(settings, KeySet(str(settings.jwt_jwks), clock=clock, background=at_once))
+    return JwtVerifier(settings, KeySet(str(settings.jwt_jwks), clock=clock, background=at_once), now)
 
 
 def forged(header: dict[str, Any], claims: dict[str, Any], key: bytes = b"") -> str:
@@ -82,7 +84,7 @@ def test_claims_are_settings(idp: Issuer) -> None:
     settings = settings_for(
         idp, jwt_name_claim="email", jwt_tenant_claim="https://x.example/org", jwt_permissions_claim="realm.roles"
     )
-    verifier = JwtVerifier(settings, KeySet(str(settings.jwt_jwks)))
+    verifier = JwtVerifier(settings, KeySet(str(settings.jwt_jwks)), now)
 
     identity = verifier.identify(
         idp.sign(
@@ -126,9 +128,9 @@ def test_refused_claims(idp: Issuer, verifier: JwtVerifier, changes: dict[str, A
 
 def test_leeway(idp: Issuer, verifier: JwtVerifier) -> None:
     """Clocks may differ by 30 seconds."""
-    now = int(time.time())
+    at = int(time.time())
 
-    assert verifier.identify(idp.sign(exp=now - LEEWAY + 10, nbf=now + LEEWAY - 10))
+    assert verifier.identify(idp.sign(exp=at - LEEWAY + 10, nbf=at + LEEWAY - 10))
 
 
 def test_rotation(idp: Issuer, verifier: JwtVerifier, clock: Clock) -> None:
@@ -235,15 +237,16 @@ def test_one_key_without_an_id(idp: Issuer, verifier: JwtVerifier) -> None:
 
 def test_verified_once(idp: Issuer) -> None:
     """A JWT is verified once a minute and not again meanwhile; it is refused once it has expired all the same."""
-    now = Clock(time.time())
+    at = Clock(time.time())
     settings = settings_for(idp)
-    verifier = JwtVerifier(settings, KeySet(str(settings.jwt_jwks)), clock=now)
-    text = idp.sign(exp=int(now.at) - LEEWAY + 8)
+    verifier = JwtVerifier(settings, KeySet(str(settings.jwt_jwks)), lambda: datetime.fromtimestamp(at(), UTC))
+    text = idp.sign(exp=int(at.at) - LEEWAY + 8)
     first = verifier.identify(text)
     assert first is verifier.identify(text)
-    now.at += 10
+    at.at += 10
 
-    assert first is not verifier.identify(text)
+    with pytest.raises(Unauthenticated):
+        verifier.identify(text)
 
 
 def test_issuer_down(idp: Issuer, verifier: JwtVerifier) -> None:
@@ -266,7 +269,7 @@ def test_issuer_down_later(idp: Issuer, verifier: JwtVerifier, clock: Clock) -> 
 def test_keys_from_a_file(idp: Issuer, tmp_path: Path) -> None:
     """The key set may be a file."""
     (tmp_path / "jwks.json").write_text(json.dumps({"keys": idp.published}))
-    verifier = JwtVerifier.from_settings(settings_for(idp, jwt_jwks=str(tmp_path / "jwks.json")))
+    verifier = JwtVerifier.from_settings(settings_for(idp, jwt_jwks=str(tmp_path / "jwks.json")), now)
 
     assert verifier.identify(idp.sign())
     assert idp.fetches == 0
@@ -280,17 +283,17 @@ def test_unusable_file_stops_the_start(idp: Issuer, tmp_path: Path, content: str
     (tmp_path / "jwks.json").write_text(content)
 
     with pytest.raises(CannotStart, match="DMS_TAGS_JWT_JWKS"):
-        JwtVerifier.from_settings(settings_for(idp, jwt_jwks=str(tmp_path / "jwks.json")))
+        JwtVerifier.from_settings(settings_for(idp, jwt_jwks=str(tmp_path / "jwks.json")), now)
 
 
 @pytest.mark.parametrize("changes", [{"jwt_issuer": None}, {"jwt_audience": None}, {"jwt_jwks": None}, {"jwt_jwks": "ftp://x/y"}])
 def test_misconfiguration_stops_the_start(idp: Issuer, changes: dict[str, Any]) -> None:
     """A JWT set-up with a part missing or of the wrong kind stops the start."""
     with pytest.raises(CannotStart, match="DMS_TAGS_JWT_"):
-        JwtVerifier.from_settings(settings_for(idp, **changes))
+        JwtVerifier.from_settings(settings_for(idp, **changes), now)
 
 
 def test_missing_file_stops_the_start(idp: Issuer, tmp_path: Path) -> None:
     """A file that is not there stops the start."""
     with pytest.raises(CannotStart, match="cannot be read"):
-        JwtVerifier.from_settings(settings_for(idp, jwt_jwks=str(tmp_path / "none.json")))
+        JwtVerifier.from_settings(settings_for(idp, jwt_jwks=str(tmp_path / "none.json")), now)

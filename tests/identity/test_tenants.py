@@ -31,7 +31,7 @@ from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
 from tests.support.identity import ADMIN
 
-TENANTS: Final = ("acme", "bolt")
+TENANTS: Final = ("Acme.de", "acme.de")
 RANDOM_ID: Final = re.compile(r"\b(?:[0-9a-f]{16}|[0-9a-f]{32}|tag_[0-9A-HJKMNP-TV-Z]{26})\b")
 HASH: Final = re.compile(r'\b[0-9a-f]{64}\b|[A-Za-z0-9+/]{43,}={0,2}|(?<="marks":")[^"]*')
 TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")

@@ -114,11 +114,25 @@ def test_refused_names(name: str) -> None:
         names.token_name(name)
 
 
-@pytest.mark.parametrize("text", ["", "A", "a_b", "a" * 65, "ä", "a\n", "a/b"])
+@pytest.mark.parametrize("text", ["", ".", "..", "a b", "a" * 65, "ä", "a\n", "a/b", "a+b", "a:b", "a\\b", "%2e"])
 def test_refused_tenants(text: str) -> None:
-    """A tenant is 1 to 64 of a-z 0-9 -."""
+    """A tenant is 1 to 64 of A-Z a-z 0-9 . _ - and no step of a path."""
     with pytest.raises(InvalidParameter):
         names.tenant(text)
+
+
+@pytest.mark.parametrize("text", ["A", "Acme", "acme", "a_b", "kgs.de", "...", "-", "_", ".a", "9", "Z" * 64])
+def test_tenants(text: str) -> None:
+    """A tenant is called as a DMS calls it."""
+    assert text == names.tenant(text)
+
+
+def test_tenants_in_file_names() -> None:
+    """No two tenants' files are called the same, also where a file system does not tell letters of both cases apart."""
+    told = [names.in_file_name(tenant).lower() for tenant in ("acme", "Acme", "ACME", "a.c", "A.c")]
+
+    assert 5 == len(set(told))
+    assert ("acme", "a.c") == (told[0], told[3])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from werkzeug.test import TestResponse
 
 from dms_tags.chains.model import Access, Chain
 from dms_tags.chains.sessions import SessionStore
-from dms_tags.identity.store import TokenStore
 from dms_tags.model import Actor, now
 from tests.support.app import Service
 
@@ -23,8 +22,7 @@ Headers = dict[str, str]
 
 def session_store(service: Service) -> SessionStore:
     """The service's sessions, as the command reaches them."""
-    store = service.services.store
-    return SessionStore(service.database, store, TokenStore(service.database, store).key)
+    return SessionStore(service.database, service.services.store)
 
 
 def log_in(service: Service, chains: dict[int, frozenset[Access]] | None = None, user: str = "7", days: float = 1) -> Headers:

@@ -93,8 +93,15 @@ class Recorded:
 class Stream:
     """One client's stream, block by block; close it."""
 
-    def __init__(self, feed: Feed, after: int | None, interest: Interest = ALL, permit: Standing | None = None) -> None:
-        self._parts = feed.follow("default", interest, feed.start("default", after), permit or Standing())
+    def __init__(
+        self,
+        feed: Feed,
+        after: int | None,
+        interest: Interest = ALL,
+        permit: Standing | None = None,
+        tenant: str = "default",
+    ) -> None:
+        self._parts = feed.follow(tenant, interest, feed.start(tenant, after), permit or Standing())
         self._blocks = self._read()
         self.opened = next(self._blocks)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any, Final
 
 from werkzeug.test import TestResponse
@@ -9,12 +10,15 @@ from werkzeug.test import TestResponse
 from tests.support.app import Service
 
 TRACE: Final = "1234567887654321"
+_numbers = count(1)
+
 SITE: Final = "site_9b52d930f4324c0abac04c12dff85544"
 
 
-def define(service: Service, key: str = "Region", **members: Any) -> str:
-    """Makes a definition; its id."""
-    answer = service.client.post("/tags", json={"key": key, "color": "#3F51B5", **members})
+def define(service: Service, key: str | None = None, **members: Any) -> str:
+    """Makes a definition, with a key of its own unless one is given; its id."""
+    body = {"key": key or f"Region {next(_numbers)}", "color": "#3F51B5", **members}
+    answer = service.client.post("/tags", json=body)
     assert 201 == answer.status_code, answer.text
     found: str = answer.json["id"]  # type: ignore[index]
     return found

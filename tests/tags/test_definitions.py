@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 
 from dms_tags.tags.definitions import Definitions
 from tests.support.app import Service
+from tests.support.at_once import at_once
 from tests.support.workflow import claim, eventually, ids, post, rows, tag
 
 PATH = "/api/dms/tag-definitions/ocr"
@@ -62,6 +65,9 @@ def test_a_definition_is_kept_as_it_was_put_and_its_changes_are_in_the_trail(ser
         {"states": {"1": "a"}, "initial": ["1"]},
         {"states": {"1": "a"}, "enforce": 1},
         {"states": {"1": "a"}, "enforced": True},
+        {"states": {"1": "a", "01": "b"}},
+        {"states": {"0": "a", "-0": "b"}},
+        {"states": {"1": "a"}, "transitions": {"1": [1], "001": []}},
     ],
 )
 def test_a_malformed_definition_is_refused(shared: Service, body: Any) -> None:
@@ -158,3 +164,75 @@ def test_no_illegal_step_gets_through_among_racing_clients(real: Service) -> Non
     steps = {(entry["previousState"], entry["state"]) for entry in real.entries() if entry["action"] == 310}
     assert steps <= {(1, 2), (2, 3), (3, 1), (1, 1), (2, 2), (3, 3)}
     assert len(steps) > 3
+
+
+@pytest.mark.parametrize(
+    ("body", "spelled"),
+    [
+        ({"states": {"1": "a", "01": "b"}}, ('"1"', '"01"')),
+        ({"states": {"1": "a", "2": "b"}, "transitions": {"2": [1], "1": [2], "+2": [1]}}, ()),
+        ({"states": {"1": "a", "2": "b"}, "transitions": {"02": [1], "1": [2], "2": [1]}}, ('"02"', '"2"')),
+    ],
+)
+def test_two_spellings_of_one_state(shared: Service, body: Any, spelled: tuple[str, ...]) -> None:
+    """Which of two labels or steps counts would be a guess: 400, and it names both spellings."""
+    answer = shared.client.put(PATH, json=body)
+
+    assert 400 == answer.status_code
+    assert all(text in (answer.json or {})["detail"] for text in spelled), answer.text
+
+
+def test_a_definition_has_an_etag(service: Service) -> None:
+    """GET and PUT tell it, and it is what If-None-Match on a GET is compared with."""
+    made = service.client.put(PATH, json=STEPS, headers={"X-B3-TraceId": "abc"})
+    read = service.client.get(PATH)
+
+    assert made.headers["ETag"] == read.headers["ETag"]
+    assert "abc" == made.headers["X-B3-TraceId"] == read.headers["X-B3-TraceId"]
+    unchanged = service.client.get(PATH, headers={"If-None-Match": read.headers["ETag"]})
+    assert (304, b"", read.headers["ETag"]) == (unchanged.status_code, unchanged.data, unchanged.headers["ETag"])
+    assert read.headers["ETag"] != service.client.put(PATH, json=STEPS).headers["ETag"]
+
+
+def test_a_definition_is_changed_only_as_it_was_read(service: Service) -> None:
+    """If-Match and If-None-Match: * hold in the very write, or nothing is changed: 412."""
+    mismatch = (412, "/problems/revision-mismatch")
+
+    def sent(method: str, **headers: str) -> tuple[int, str]:
+        given = {name.replace("_", "-"): text for name, text in headers.items()}
+        answer = service.client.open(PATH, method=method, json=STEPS if method == "PUT" else None, headers=given)
+        return answer.status_code, (answer.json or {}).get("type", "") if answer.data else ""
+
+    assert mismatch == sent("PUT", If_Match="*")
+    assert mismatch == sent("PUT", If_Match='"a"')
+    assert (404, "/problems/not-found") == sent("DELETE", If_Match='"a"')
+    assert 200 == sent("PUT", If_None_Match="*")[0]
+    stale = service.client.get(PATH).headers["ETag"]
+    assert mismatch == sent("PUT", If_None_Match="*")
+    assert mismatch == sent("PUT", If_Match="*", If_None_Match="*")
+    assert 200 == sent("PUT", If_Match=stale)[0]
+    assert mismatch == sent("PUT", If_Match=stale)
+    assert mismatch == sent("DELETE", If_Match=stale)
+    assert 400 == sent("PUT", If_None_Match=stale)[0]
+    current = service.client.get(PATH).headers["ETag"]
+    assert 200 == sent("PUT", If_Match=f"{stale}, {current}")[0]
+    assert 200 == sent("DELETE", If_Match="*")[0]
+    assert ["ADMIN_CREATED", "ADMIN_UPDATED", "ADMIN_UPDATED", "ADMIN_DELETED"] == [
+        entry["actionName"] for entry in service.entries()
+    ]
+
+
+@pytest.mark.parametrize("condition", ["If-Match", "If-None-Match"])
+def test_of_64_definitions_under_one_condition_one_is_made(real: Service, condition: str) -> None:
+    """64 writers that rest on the same revision, or on there being none, at once: one wins, the others are told."""
+    headers = {"If-None-Match": "*"}
+    if condition == "If-Match":
+        headers = {"If-Match": real.client.put(PATH, json=STEPS).headers["ETag"]}
+
+    def put(number: int) -> int:
+        body = {"states": {"1": f"writer {number}"}}
+        return real.app.test_client().put(PATH, json=body, headers=headers).status_code
+
+    statuses = at_once([partial(put, number) for number in range(64)])
+
+    assert {200: 1, 412: 63} == Counter(statuses)

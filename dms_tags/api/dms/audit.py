@@ -23,6 +23,7 @@ from dms_tags.audit.trail.entry import canonical, flat
 from dms_tags.audit.trail.query import gone
 from dms_tags.errors import NotFound
 from dms_tags.identity.model import Permission
+from dms_tags.identity.names import in_file_name
 
 route = partial(api.route, section="audit")
 
@@ -93,7 +94,7 @@ def export(call: Call) -> Response:
     response.headers[HEAD_HEADER] = str(begun.head)
     response.headers[OLDEST_HEADER] = str(begun.cut + 1)
     response.headers[COMPLETE_HEADER] = str(begun.complete).lower()
-    response.headers["Content-Disposition"] = f'attachment; filename="audit-{call.identity.tenant}.{form}"'
+    response.headers["Content-Disposition"] = f'attachment; filename="audit-{in_file_name(call.identity.tenant)}.{form}"'
     return response
 
 

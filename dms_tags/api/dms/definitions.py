@@ -9,14 +9,15 @@ from flask import Response
 from marshmallow import ValidationError
 
 from dms_tags import names
-from dms_tags.api import headers
-from dms_tags.api.answers import empty_answer, json_answer
+from dms_tags.api import locks
+from dms_tags.api.answers import empty_answer, json_answer, stamp
 from dms_tags.api.dms import workflow_schemas
 from dms_tags.api.dms.api import api
 from dms_tags.api.endpoint import Call
 from dms_tags.api.members import Body, Each, Flag, Named, Text, Whole
 from dms_tags.errors import InvalidState
 from dms_tags.identity.model import Permission
+from dms_tags.model import Changed
 from dms_tags.tags.definitions import MAX_STATES, Definition, document
 
 MAX_LABEL = 255
@@ -81,10 +82,12 @@ def list_definitions(call: Call) -> Response:
     permission=Permission.READ,
     scope=Permission.READ,
     responses={200: workflow_schemas.DEFINITION},
+    headers=("If-None-Match",),
 )
 def read_definition(call: Call, name: str) -> Response:
     """One tag definition."""
-    return json_answer(document(call.services.definitions.get(call.identity.tenant, name)))
+    definition, tag = call.services.definitions.get(call.identity.tenant, name)
+    return stamp(json_answer(document(definition)), Changed(tag, tag.trace_id))
 
 
 @route(
@@ -93,13 +96,13 @@ def read_definition(call: Call, name: str) -> Response:
     permission=Permission.ADMIN,
     body=DefinitionBody(),
     responses={200: workflow_schemas.DEFINITION},
-    headers=(headers.TRACE_HEADER,),
+    headers=locks.CHANGE_HEADERS,
 )
 def write_definition(call: Call, name: str) -> Response:
     """Set a tag definition; it holds everywhere within 2 s."""
     definition = Definition(name, **call.body())
-    call.services.definitions.put(call.identity.tenant, definition, call.identity.actor, call.trace_id)
-    return json_answer(document(definition))
+    changed = call.services.definitions.put(call.identity.tenant, definition, locks.terms(call, document(definition)))
+    return stamp(json_answer(document(definition)), changed)
 
 
 @route(
@@ -107,9 +110,8 @@ def write_definition(call: Call, name: str) -> Response:
     "/tag-definitions/{name}",
     permission=Permission.ADMIN,
     responses={200: {"description": "The definition is removed; the body is empty."}},
-    headers=(headers.TRACE_HEADER,),
+    headers=locks.CHANGE_HEADERS,
 )
 def delete_definition(call: Call, name: str) -> Response:
     """Remove a tag definition; its tags stay."""
-    call.services.definitions.delete(call.identity.tenant, name, call.identity.actor, call.trace_id)
-    return empty_answer()
+    return stamp(empty_answer(), call.services.definitions.delete(call.identity.tenant, name, locks.terms(call)))

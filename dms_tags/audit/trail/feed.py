@@ -91,6 +91,8 @@ class Feed:
             tail = self._tails.get(tenant)
             listener = tail.open(interest, permit) if tail is not None else None
             while tail is None or listener is None:
+                # Without authentication callers can invent tenants: those that nobody listens to are forgotten
+                self._tails = {name: kept for name, kept in self._tails.items() if not kept.over}
                 tail = self._tails[tenant] = self._new_tail(tenant)
                 listener = tail.open(interest, permit)
                 tail.start()

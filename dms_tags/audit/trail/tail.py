@@ -182,6 +182,11 @@ class Tail:
         self._closing = threading.Event()
         self._tend_at = 0.0
 
+    @property
+    def over(self) -> bool:
+        """Whether it reads no more, since nobody listens."""
+        return self._over
+
     def start(self) -> None:
         """Begins to read, in a thread of its own that ends with the last listener."""
         threading.Thread(target=self._run, name=f"feed of {self._tenant}", daemon=True).start()

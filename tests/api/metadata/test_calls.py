@@ -81,7 +81,7 @@ def test_definition_made_again_under_its_key(service: Service) -> None:
 
 def test_values(service: Service) -> None:
     """Values are applied, listed, found by exact value, shown with their resource, and removed."""
-    client, tag_id = service.client, define(service)
+    client, tag_id = service.client, define(service, "Region")
     body = {"correlation_id": "s1", "correlation_type": "site", "value": "APAC"}
     applied = documented(service, client.post(f"/tags/{tag_id}/values", json=body))
     assert body == {name: body_of(applied, 201)[name] for name in body}
@@ -165,7 +165,7 @@ def test_missing_tags(service: Service) -> None:
 
 def test_looking_back(service: Service) -> None:
     """A resource's labels are shown as they and their definitions stood at a time, also once these are deleted."""
-    tag_id = define(service)
+    tag_id = define(service, "Region")
     put(service, tag_id, SITE, "APAC")
     then = service.entries()[-1]["creationDate"]
     while now() <= then:

@@ -31,6 +31,10 @@ def long_trail(database: Database) -> Recorded:
 def _no_tail_left() -> Iterator[None]:
     """Every test ends its streams, and with them the reading of the trail."""
     yield
+    _await_the_end_of_tails()
+
+
+def _await_the_end_of_tails() -> None:
     end = time.monotonic() + 20
     while any(thread.name.startswith("feed of") for thread in threading.enumerate()):
         assert time.monotonic() < end, "a tail goes on reading without listeners"
@@ -293,3 +297,15 @@ def test_clients_that_come_and_go_see_every_event_once(long_trail: Recorded) -> 
         client.join(60)
 
     assert seen == [list(range(1, total + 1))] * 12
+
+
+def test_tenants_that_nobody_listens_to_are_forgotten(trail: Recorded) -> None:
+    """What a process keeps of a tenant's streams goes with the last of them: callers can invent tenants."""
+    feed = trail.feed()
+    for number in range(5):
+        trail.record(tenant=f"t{number}")
+        with Stream(feed, 0, tenant=f"t{number}") as stream:
+            stream.positions(1)
+        _await_the_end_of_tails()
+
+    assert ["t4"] == list(feed._tails)  # noqa: SLF001 - what is kept shows nowhere else
