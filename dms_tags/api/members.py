@@ -94,7 +94,10 @@ def _first(messages: Any, path: str = "") -> tuple[str, str]:
 
 
 class Text(fields.String):
-    """A text of `least` to `most` characters without NUL; `parse` reads it further and may raise an error of its own."""
+    """A text, or where a length is given one of `least` to `most` characters without NUL.
+
+    `parse` reads it further and may raise an error of its own.
+    """
 
     def __init__(
         self, least: int = 0, most: int | None = None, *, parse: Callable[[str], Any] | None = None, **described: Any
@@ -110,7 +113,7 @@ class Text(fields.String):
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
         least, most = self._bounds
-        if not isinstance(value, str) or "\0" in value or not least <= len(value) <= (len(value) if most is None else most):
+        if not isinstance(value, str) or (most is not None and not (least <= len(value) <= most and "\0" not in value)):
             raise ValidationError(f"{self._needed()} is needed")
         return value if self._parse is None else self._parse(value)
 
