@@ -92,6 +92,16 @@ def _zone(value: str) -> str:
     return value
 
 
+def _origin(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/?#\s@]+", value):
+        raise ValueError("must be scheme and host, for instance https://tags.example.com, without a path or a slash behind it")
+    return value
+
+
+def _origins(value: str) -> tuple[str, ...]:
+    return tuple(_origin(part) for part in _names(value))
+
+
 def _rate(value: str) -> int:
     return 0 if value == "off" else _whole(1, 1_000_000)(value)
 
@@ -134,13 +144,16 @@ class Settings:
     )
     timezone: str = _setting("UTC", _zone, "whose days TODAY() and YESTERDAY() are")
     origin: str | None = _setting(
-        None, _text, "scheme and host under which clients reach the service, for links; unset: the request's own"
+        None, _origin, "scheme and host under which clients reach the service, for links; unset: the request's own"
     )
     body_limit: int = _setting(1_000_000, _whole(1_000, 100_000_000), "largest request body, in bytes")
     rate: int = _setting(0, _rate, "requests a second that one identity may send, in each process; `off` or unset: any number")
     request_seconds: int = _setting(10, _whole(1, 600), "time a client has to send a request, in seconds")
     trusted_proxies: tuple[str, ...] = _setting((), _networks, "networks whose X-Forwarded-* headers are believed, with commas")
-    cors_origins: tuple[str, ...] = _setting((), _names, "origins that browsers may call from, with commas")
+    metrics_token: str | None = _setting(
+        None, _text, "bearer token with which Prometheus may read all of /metrics from another machine", secret=True
+    )
+    cors_origins: tuple[str, ...] = _setting((), _origins, "origins that browsers may call from, with commas")
     jwt_issuer: str | None = _setting(None, _text, "`iss` that a JWT must have")
     jwt_audience: str | None = _setting(None, _text, "`aud` that a JWT must have")
     jwt_jwks: str | None = _setting(None, _text, "URL or file of the issuer's key set")

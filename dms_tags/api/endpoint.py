@@ -76,6 +76,7 @@ class Route:
     check: Callable[[Identity, Mapping[str, Any]], None] | None
     operation_id: str | None
     section: str
+    gives: Sequence[str]
 
     @property
     def endpoint(self) -> str:
@@ -186,6 +187,7 @@ class Api:
         check: Callable[[Identity, Mapping[str, Any]], None] | None = None,
         operation_id: str | None = None,
         section: str | None = None,
+        gives: Sequence[str] = (),
     ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
         """Declares a view; its docstring is what OpenAPI tells of the call.
 
@@ -196,6 +198,7 @@ class Api:
         `headers` names the request headers that the call honours, for OpenAPI, and so that no other condition is dropped.
         `check` is one more check of the identity and the path.
         `operation_id` is OpenAPI's, where it is not the view's name; `section` is where the documents list the call.
+        `gives` names the headers of its answers that do not follow from what it honours.
         """
 
         def declare(view: Callable[..., Response]) -> Callable[..., Response]:
@@ -219,6 +222,7 @@ class Api:
                     check,
                     operation_id,
                     section or self.name,
+                    gives,
                 )
             )
             return view

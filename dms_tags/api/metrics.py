@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 class _TrailGauges(Collector):
     """How far the audit trail is, read from the database: the same whichever process is asked."""
 
-    def __init__(self, trail: Trail) -> None:
+    def __init__(self, trail: Trail, tenants: Container[str] | None) -> None:
         self._trail = trail
+        self._tenants = tenants
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         up = GaugeMetricFamily("dms_tags_mongodb_up", "Whether MongoDB answers")
@@ -42,14 +43,15 @@ class _TrailGauges(Collector):
         yield lag
         head = GaugeMetricFamily("dms_tags_trail_head", "Highest position of the trail", labels=["tenant"])
         for tenant, position in standing.heads.items():
-            head.add_metric([tenant], position)
+            if self._tenants is None or tenant in self._tenants:
+                head.add_metric([tenant], position)
         yield head
 
 
-def exposition(trail: Trail) -> bytes:
-    """All metrics in Prometheus' text format."""
+def exposition(trail: Trail, tenants: Container[str] | None = None) -> bytes:
+    """All metrics in Prometheus' text format; of those that name a tenant only the ones of `tenants`, None: of all."""
     gauges: CollectorRegistry = CollectorRegistry()
-    gauges.register(_TrailGauges(trail))
+    gauges.register(_TrailGauges(trail, tenants))
     counts = counters.REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         counts = CollectorRegistry()

@@ -10,7 +10,9 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
 from dms_tags.api import bodies
+from dms_tags.api.admission import REQUEST_ID_HEADER
 from dms_tags.api.endpoint import PUBLIC, Api, Route
+from dms_tags.audit.export.exporter import COMPLETE_HEADER, HEAD_HEADER, OLDEST_HEADER
 from dms_tags.identity.model import Permission
 from dms_tags.version import __version__
 
@@ -30,6 +32,22 @@ HEADERS: Final[Mapping[str, tuple[str, Mapping[str, Any], Any]]] = {
     "Last-Event-ID": ("resume after this position", {"type": "string", "pattern": "^[0-9]{1,15}$"}, "1234"),
 }
 
+GIVEN: Final[Mapping[str, tuple[str, str]]] = {
+    REQUEST_ID_HEADER: ("the call's id: the caller's own, or one made for it; also in the service's log", "string"),
+    "ETag": ("what If-Match and If-None-Match name it by; it changes with every change", "string"),
+    "X-B3-TraceId": ("the trace id that it has now, or of a refusal the request's own", "string"),
+    "Idempotent-Replayed": ("true: this is the kept answer to an earlier request with the same key", "string"),
+    "Retry-After": ("seconds after which to try again", "integer"),
+    "Link": ("rel=next: the address of the next page, where there may be one", "string"),
+    "X-Missing-Tags": ("ids of the mandatory labels that the resource lacks, with commas", "string"),
+    HEAD_HEADER: ("the highest position of the trail when the export began", "integer"),
+    OLDEST_HEADER: ("the oldest position that is not archived", "integer"),
+    COMPLETE_HEADER: ("false: some of what was asked for is archived", "string"),
+}
+"""Headers of answers."""
+
+LATER: Final = frozenset({429, 503})
+
 SECURITY: Final = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "basic": {"type": "http", "scheme": "basic", "description": "token name and token"},
@@ -42,6 +60,7 @@ ERRORS: Final = {
     401: "No valid identity",
     403: "Not permitted",
     404: "Not found",
+    405: "The path takes other methods, which Allow names",
     409: "The resource as it stands does not allow it",
     410: "Archived",
     412: "A condition did not hold",
@@ -107,7 +126,23 @@ def _operation(route: Route) -> dict[str, Any]:
         error = {"content": {route.api.error_type: {"schema": {"$ref": f"#/components/schemas/{route.api.name}-error"}}}}
         for status in possible(route):
             operation["responses"].setdefault(str(status), {"description": ERRORS[status], **error})
+    for status, response in operation["responses"].items():
+        response["headers"] = _given(route, int(status))
     return operation
+
+
+def _given(route: Route, status: int) -> dict[str, Any]:
+    """The headers of the route's answers with a status."""
+    names = [REQUEST_ID_HEADER]
+    tells_tag = "Idempotency-Key" in route.headers or "If-None-Match" in route.headers or "If-Match" in route.headers
+    if status < 400:
+        names += route.gives
+        names += ["ETag", "X-B3-TraceId"] if tells_tag else []
+        names += ["Idempotent-Replayed"] if "Idempotency-Key" in route.headers and status != 304 else []
+    else:
+        names += ["X-B3-TraceId"] if "X-B3-TraceId" in route.headers else []
+        names += ["Retry-After"] if status in LATER else []
+    return {name: {"description": GIVEN[name][0], "schema": {"type": GIVEN[name][1]}} for name in names}
 
 
 def possible(route: Route) -> list[int]:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from flask import Response, current_app, g, request
+from flask import Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from dms_tags.api import headers
+from dms_tags.api.admission import request_id
+from dms_tags.api.links import absolute
 from dms_tags.api.problem_types import PROBLEMS, Problem
 from dms_tags.errors import Gone, InvalidTraceId, LockLost, RateLimited, StoreUnavailable, TagsError, TransitionNotAllowed
 from dms_tags.identity.model import Identity, Permission
 from dms_tags.identity.names import DEFAULT_TENANT
 from dms_tags.model import Tag, now
 from dms_tags.names import spell_time
-
-log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -51,6 +50,7 @@ PROBLEM_SCHEMA: Final[Mapping[str, Any]] = {
         "message",
         "service",
         "tenant",
+        "requestId",
     ],
     "properties": {
         "type": {"type": "string", "format": "uri-reference"},
@@ -64,6 +64,7 @@ PROBLEM_SCHEMA: Final[Mapping[str, Any]] = {
         "message": {"type": "string"},
         "service": {"type": "string"},
         "tenant": {"type": "string"},
+        "requestId": {"type": "string", "description": "the call's X-Request-Id, also in the service's log"},
         "current": {"type": "object", "description": "the tag as it stands, where a condition did not hold"},
         "first": {"type": "integer", "description": "the oldest position of the trail, where what was asked for is archived"},
     },
@@ -81,13 +82,22 @@ class Failure:
 
 
 def failure(error: Exception) -> Failure:
-    """What an error comes to: a domain error, one of werkzeug's, or one that nobody expected."""
+    """What an error comes to: a domain error, one of werkzeug's, or one that nobody expected.
+
+    Kept as `flask.g.reason`, and the last kind as `flask.g.error`, for the log line of a call that was refused or failed.
+    """
+    told = _told(error)
+    g.reason = told.detail
+    return told
+
+
+def _told(error: Exception) -> Failure:
     if isinstance(error, TagsError):
         return _of_domain(error)
     if isinstance(error, HTTPException) and error.code is not None and error.code in _STATUS_SLUGS:
         extra = {name: value for name, value in error.get_headers() if name == "Allow"}
         return Failure(PROBLEMS[_STATUS_SLUGS[error.code]], _detail_of(error), {}, extra)
-    log.error("internal error", exc_info=error)
+    g.error = error
     return Failure(
         PROBLEMS["internal-error"], "the service failed; nothing can be said about the change, if the call made one", {}, {}
     )
@@ -131,12 +141,11 @@ def current(tag: Tag) -> dict[str, Any]:
 
 
 def page_of(problem: Problem) -> str:
-    """The address of the page that explains a problem, under the origin at which clients reach the service."""
+    """The address of the page that explains a problem."""
     try:
-        origin = current_app.config["ORIGIN"] or request.host_url.rstrip("/")
+        return absolute(f"/problems/{problem.slug}")
     except HTTPException:  # a Host that is none
-        origin = ""
-    return f"{origin}/problems/{problem.slug}"
+        return f"/problems/{problem.slug}"
 
 
 def problem_document(error: Exception, tenant: str) -> tuple[dict[str, Any], Failure]:
@@ -154,6 +163,7 @@ def problem_document(error: Exception, tenant: str) -> tuple[dict[str, Any], Fai
         "message": found.detail,
         "service": "dms-tags",
         "tenant": tenant,
+        "requestId": request_id(request),
         **found.members,
     }
     return document, found

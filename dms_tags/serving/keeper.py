@@ -19,6 +19,7 @@ from dms_tags.audit.trail.relay import Relay
 from dms_tags.errors import CannotStart, StoreUnavailable
 from dms_tags.serving import logs
 from dms_tags.serving.failure import report_cannot_start
+from dms_tags.serving.preflight import refused
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.leases import BATCH as LEASES
@@ -161,7 +162,11 @@ def _prepare(database: Database, stop: threading.Event) -> bool:
         try:
             database.prepare()
         except StoreUnavailable as error:
-            if pause == 0.0:
+            if refused(error.__cause__):
+                log.error(  # noqa: TRY400 - the line says it all
+                    "MongoDB refuses the name or password in DMS_TAGS_MONGO_URI: nothing works until they are right"
+                )
+            elif pause == 0.0:
                 log.warning("MongoDB does not answer; the service goes on by itself when it does: %s", _cause(error))
             pause = LONGEST_WAIT / 5
         else:

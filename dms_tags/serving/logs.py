@@ -17,12 +17,17 @@ from dms_tags.settings import Settings
 _CREDENTIALS: Final = re.compile(r"(?i)(\bmongodb(?:\+srv)?://)[^@/\s]*@|(\b(?:bearer|basic)\s+)[\w.~+/=-]+")
 """What an error's text may carry: the password in MongoDB's address, the value of an `Authorization` header."""
 
+CHATTY: Final = ("httpx", "httpcore")
+"""Libraries that tell of each request they make."""
+
 
 def configure(settings: Settings) -> None:
     """Sends what this process logs to standard error, in the form that `settings` ask for."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if settings.log_format == "json" else ConsoleLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for library in CHATTY:
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 class JsonLines(logging.Formatter):

@@ -29,9 +29,11 @@ from dms_tags.serving import logs
 from dms_tags.serving.embedded import Embedded
 from dms_tags.serving.failure import VARIABLE as REPORT
 from dms_tags.serving.listener import address_of, listen
+from dms_tags.serving.preflight import check
 from dms_tags.serving.tether import tethered
 from dms_tags.serving.welcome import welcome
 from dms_tags.settings import Settings
+from dms_tags.version import __version__
 
 POLL_SECONDS: Final = 0.1
 FIRST_WAIT: Final = 0.2
@@ -42,9 +44,7 @@ STEADY_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 7.0
 """Web and keeper have this long to end, before they are killed."""
 
-MEMORY_WARNING: Final = (
-    "WARNING: DMS_TAGS_MONGO_URI=mongomock:// keeps everything in memory: NOTHING survives the end of this process"
-)
+MEMORY_WARNING: Final = "DMS_TAGS_MONGO_URI=mongomock:// keeps everything in memory: NOTHING survives the end of this process"
 
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Starts everything, and watches over it until told to stop."""
-        _ = self._settings.authentication  # refuses what would be open to everyone
+        check(self._settings)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._stop)
         with ExitStack() as cleanup:
@@ -91,12 +91,16 @@ class Supervisor:
             self._start_children(environment, listener, told)
             cleanup.callback(self._end_children)
             if self._settings.in_memory:
-                sys.stderr.write(f"{MEMORY_WARNING}\n")
+                log.warning(MEMORY_WARNING)
+            facts = {"version": __version__, "address": address_of(listener), "auth": self._settings.authentication}
+            log.info("listens", extra={"fields": facts})
             sys.stdout.write(welcome(self._settings, address_of(listener)))
             sys.stdout.flush()
             while not self._stopping:
                 self._look_after(reports)
                 time.sleep(POLL_SECONDS)
+            log.info("stops: finishes what was begun")
+        log.info("stopped")
         return 0
 
     def _start_children(self, environment: Mapping[str, str], listener: socket.socket, told: int) -> None:

@@ -95,6 +95,8 @@ class AccessLog(Logger):  # type: ignore[misc] # gunicorn is not typed
         """One request: what was asked, by whom, what became of it; never its query or headers, where secrets may be."""
         if not self._every_request:
             return
+        from dms_tags.api.log_fields import ENVIRON_KEY
+
         fields = {
             "method": req.method,
             "path": req.path,
@@ -102,6 +104,7 @@ class AccessLog(Logger):  # type: ignore[misc] # gunicorn is not typed
             "bytes": resp.sent,
             "ms": round(request_time.total_seconds() * 1000, 1),
             "address": environ.get("REMOTE_ADDR"),
+            **environ.get(ENVIRON_KEY, {}),
         }
         self.access_log.info("request", extra={"fields": fields})
 
@@ -127,6 +130,7 @@ def _end_with_master(arbiter: Arbiter, worker: Any) -> None:  # noqa: ARG001 - g
 def _application(settings: Settings) -> Application:
     # Imported only now: gevent has patched what these build on.
     from dms_tags import create_app
+    from dms_tags.api.log_fields import OfCall
     from dms_tags.app import EXTENSION
 
     if not settings.in_memory:
@@ -136,6 +140,8 @@ def _application(settings: Settings) -> Application:
         application = create_app(settings)
     except CannotStart as error:
         report_cannot_start(error)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(OfCall())
     if settings.in_memory:
         from dms_tags.serving.keeper import Keeper, duties
 

@@ -166,11 +166,8 @@ class Database:
         """
         schema = self.collection("schema")
         with store_errors():
-            found = schema.find_one({"_id": "version"})
-            if found is not None and found["version"] > SCHEMA_VERSION:
-                raise CannotStart(
-                    f"the database has schema version {found['version']}, this service knows up to {SCHEMA_VERSION}: start a newer one"
-                )
+            made_by = schema.find_one({"_id": "version"})
+            refuse_newer(made_by)
             for collection, name in OUTLIVED:
                 _drop_index(self.collection(collection), name)
             for name, keys, options in TAG_INDEXES:
@@ -182,7 +179,7 @@ class Database:
                 self.trail.create_index(keys, name=name, **options)
             for collection, name, keys, options in OTHER_INDEXES:
                 self.collection(collection).create_index(keys, name=name, **options)
-            if found is None:
+            if made_by is None:
                 schema.update_one({"_id": "version"}, {"$max": {"version": SCHEMA_VERSION}}, upsert=True)
 
     def not_yet(self, until: datetime) -> Document:
@@ -199,6 +196,14 @@ class Database:
         # mongomock knows no $$NOW: its clock is this process's own
         holds = until > datetime.now(UTC) if operator == "$gt" else until <= datetime.now(UTC)
         return {} if holds else {"_id": {"$in": []}}
+
+
+def refuse_newer(made_by: Document | None) -> None:
+    """Raises `CannotStart` where the database's version document tells of a schema that this service does not know."""
+    if made_by is not None and made_by["version"] > SCHEMA_VERSION:
+        raise CannotStart(
+            f"the database has schema version {made_by['version']}, this service knows up to {SCHEMA_VERSION}: start a newer one"
+        )
 
 
 def _drop_index(collection: Documents, name: str) -> None:

@@ -71,9 +71,10 @@ class Leases:
         raise _contended(resource)
 
     def take_back(self, tenant: str | None = None) -> int:
-        """Takes back up to `BATCH` leases that have run out, of one tenant or of all.
+        """Takes back up to `BATCH` leases that have run out, of one tenant or of all; how many it did take back.
 
-        How many there were: some of them others may have taken back meanwhile, which is as good.
+        None of those that others took back meanwhile, or that cannot be taken back now, counts: whoever goes on at once as
+        long as there is work would do so for ever.
         """
         moment = self._clock.now()
         query: Document = {"tags.lease.until": {"$lte": moment}}
@@ -88,9 +89,7 @@ class Leases:
             for tag in map(tag_of, document["tags"])
             if tag.lease is not None and tag.lease.until <= moment
         ]
-        for resource, tag in lapsed:
-            self._store.take_back(resource, tag)
-        return len(lapsed)
+        return sum(self._store.take_back(resource, tag) for resource, tag in lapsed)
 
     def _held(self, resource: Resource, name: str, trace_id: str, etags: tuple[str, ...] | None) -> tuple[Tag, Lease]:
         """The tag and its lease; a lease that has run out is taken back on the way, and then no longer there."""

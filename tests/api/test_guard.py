@@ -11,11 +11,13 @@ from flask import request
 from flask.testing import FlaskClient
 
 from dms_tags.app import EXTENSION, create_app
-from dms_tags.errors import CannotStart
+from dms_tags.errors import CannotStart, StoreUnavailable
 from dms_tags.identity.model import Permission
 from dms_tags.identity.store import Grant, TokenStore
+from dms_tags.model import Change, Kind, Resource, Verb
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
+from dms_tags.tags.store import TagStore
 from tests.support.identity import ADMIN
 
 TAGS = "/api/dms/objects/o1/tags"
@@ -122,9 +124,7 @@ def test_loopback_hosts(open_: FlaskClient, host: str) -> None:
     assert 200 == open_.get(TAGS, headers={"Host": host}).status_code
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "[::2]", "x@localhost"]
-)
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "[::2]"])
 def test_other_hosts(open_: FlaskClient, host: str) -> None:
     """Without authentication a request to any other name (DNS rebinding) is a 403 and changes nothing."""
     assert 403 == open_.post(TAG, headers={"Host": host}).status_code
@@ -331,6 +331,150 @@ def test_local_requests(memory: Database) -> None:
         ({}, "192.0.2.1"),
     ):
         with app.test_request_context("/metrics", headers=headers, environ_base={"REMOTE_ADDR": peer}) as context:
-            told.append(guard.is_local(context.request))
+            told.append(guard.watches(context.request))
 
     assert [True, False, False, False] == told
+
+
+@pytest.mark.parametrize("host", ["", "x@localhost", "a b", "localhost:http", "[::1", "\u00e9"])
+def test_no_host(open_: FlaskClient, host: str) -> None:
+    """A request without a host, or with something that is none, is a 400: its links could lead anywhere."""
+    assert 400 == open_.get(TAGS, headers={"Host": host}).status_code
+
+
+@pytest.mark.parametrize("path", ["/api/dms/objects/o1/tags/ocr%2Flease", "/tags/t%2fvalues%2Fx", "/metrics%2F"])
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_an_encoded_slash_is_no_slash(open_: FlaskClient, method: str, path: str) -> None:
+    """What is decoded before routing would reach another call than the one that was meant: 400, and nothing is changed."""
+    answer = open_.open(path, method=method)
+
+    assert 400 == answer.status_code
+    assert "%2F" in answer.text
+
+
+def test_two_slashes_are_not_one(open_: FlaskClient) -> None:
+    """`//metrics` is another path than `/metrics`, whatever a proxy in front takes them for."""
+    assert (200, 404) == (
+        open_.get("/metrics").status_code,
+        open_.get("/metrics", environ_overrides={"RAW_URI": "//metrics"}).status_code,
+    )
+
+
+def test_every_answer_has_a_request_id(open_: FlaskClient) -> None:
+    """The caller's own, where it is 1 to 64 visible ASCII characters, else a new one; problems name it."""
+    own = open_.get(TAGS, headers={"X-Request-Id": "import-7"})
+    refused = open_.get(f"{TAGS}?nosuch=1", headers={"X-Request-Id": "import-8"})
+
+    assert ("import-7", "import-8") == (own.headers["X-Request-Id"], (refused.json or {})["requestId"])
+    for odd in ("", "a b", "x" * 65, "\u00e9"):
+        made = open_.get("/nosuch", headers={"X-Request-Id": odd})
+        assert made.headers["X-Request-Id"] not in ("", odd)
+        assert (made.json or {})["requestId"] == made.headers["X-Request-Id"]
+
+
+def test_what_failed_is_logged_with_its_reason(
+    open_: FlaskClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 503 and a 500 leave one line each: the reason, whose call it was and its ids; a 500 also where it came from."""
+    services = open_.application.extensions[EXTENSION]
+
+    def fail(error: Exception) -> Any:
+        def raising(*_: Any) -> None:
+            raise error
+
+        return raising
+
+    monkeypatch.setattr(services.tags, "tags", fail(StoreUnavailable("MongoDB does not answer")))
+    open_.get(TAGS, headers={"X-Request-Id": "r1", "X-B3-TraceId": "ff"})
+    monkeypatch.setattr(services.tags, "tags", fail(RuntimeError("odd")))
+    open_.get(TAGS, headers={"X-Request-Id": "r2"})
+
+    away, broken = refusals(caplog)
+    assert (503, "MongoDB does not answer", "r1", "ff", "default") == tuple(
+        away[name] for name in ("status", "reason", "request_id", "trace_id", "tenant")
+    )
+    assert (500, "r2") == (broken["status"], broken["request_id"])
+    assert "RuntimeError: odd" in caplog.text
+
+
+def test_what_was_refused_is_logged_with_its_reason(guarded: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+    """A refusal says why."""
+    guarded.get(TAGS)
+
+    assert "Authorization" in refusals(caplog)[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "address"),
+    [
+        ("192.0.2.1:50012", "192.0.2.1"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ('"[2001:db8::1]"', "2001:db8::1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("203.0.113.9, 192.0.2.1:1", "192.0.2.1"),
+        ("unknown", "10.0.0.9"),
+        ("192.0.2.1:port", "10.0.0.9"),
+    ],
+)
+def test_forms_of_forwarded_addresses(memory: Database, caplog: pytest.LogCaptureFixture, forwarded: str, address: str) -> None:
+    """The client's address is found in each form that proxies write; what names none leaves the proxy's own."""
+    behind = client_of(memory, auth="tokens", trusted_proxies=("10.0.0.0/8",))
+
+    behind.get(TAGS, headers={"X-Forwarded-For": forwarded}, environ_base={"REMOTE_ADDR": "10.0.0.9"})
+
+    assert [address] == addresses(caplog)
+
+
+def test_links_lead_to_where_clients_are(memory: Database) -> None:
+    """Below a trusted proxy's prefix, and under the origin that was set: redirects, links, pages of problems."""
+    behind = client_of(memory, auth="none", trusted_proxies=("127.0.0.0/8",), origin="https://tags.example")
+    headers = {"X-Forwarded-Prefix": "/dms/"}
+    behind.post("/tags", json={"key": "Region", "color": "#3F51B5"})
+    behind.post("/tags", json={"key": "Year", "color": "#3F51B5"})
+
+    assert "/dms/docs" == behind.get("/", headers=headers).location
+    assert (
+        behind.get("/tags?limit=1", headers=headers).headers["Link"].startswith("<https://tags.example/dms/tags?limit=1&cursor=")
+    )
+    assert "https://tags.example/dms/problems/tag-not-found" == (
+        behind.delete("/tags/tag_0/values/x", headers=headers).json or {}
+    )["doc_url"].replace("definition-not-found", "tag-not-found")
+    assert 'href="/dms/docs/API.md"' in behind.get("/docs", headers=headers).text
+    assert "/docs" == client_of(memory, auth="none").get("/", headers=headers).location
+
+
+def test_metrics_tell_of_tenants_only_to_who_may_know(memory: Database, token_store: TokenStore) -> None:
+    """All to this machine and to the token for metrics; no tenant to a reader, its own one to an administrator."""
+    far = {"REMOTE_ADDR": "192.0.2.1"}
+    guarded = client_of(memory, auth="tokens", metrics_token="scrape-me")
+    for tenant in ("acme", "zeta"):
+        TagStore(memory).change(Change(Resource(tenant, Kind.OBJECT, "o1"), "ocr", Verb.ADD, ADMIN, 1))
+    reader = token_store.create("acme", "reader", Grant(frozenset({Permission.READ})), ADMIN)
+    admin = token_store.create("acme", "admin", Grant(frozenset({Permission.ADMIN})), ADMIN)
+    auditor = token_store.create("acme", "auditor", Grant(frozenset({Permission.AUDIT})), ADMIN)
+
+    def tenants(secret: str | None, **environment: str) -> tuple[int, set[str]]:
+        given = {} if secret is None else {"Authorization": f"Bearer {secret}"}
+        answer = guarded.get("/metrics", headers=given, environ_base=environment)
+        return answer.status_code, {tenant for tenant in ("acme", "zeta") if f'"{tenant}"' in answer.text}
+
+    assert (200, {"acme", "zeta"}) == tenants(None)
+    assert (200, {"acme", "zeta"}) == tenants("scrape-me", **far)
+    assert (200, {"acme"}) == tenants(admin, **far)
+    assert (200, set()) == tenants(reader, **far)
+    assert [403, 401, 401] == [tenants(secret, **far)[0] for secret in (auditor, "scrape-m", None)]
+
+
+def test_browsers_may_send_what_tracing_libraries_add(memory: Database) -> None:
+    """A preflight allows the headers of traces, conditions and sessions; its empty answer carries no page's headers."""
+    site = "https://app.example"
+    client = client_of(memory, auth="tokens", cors_origins=(site,))
+
+    asked = client.options(TAGS, headers={"Origin": site, "Access-Control-Request-Method": "GET"})
+
+    allowed = set(asked.headers["Access-Control-Allow-Headers"].lower().split(", "))
+    assert {"x-b3-traceid", "x-b3-spanid", "x-b3-sampled", "b3", "traceparent", "tracestate", "if-none-match"} <= allowed
+    assert {"x-spaaza-session-key", "x-request-id"} <= allowed
+    assert (204, None, None) == (asked.status_code, asked.headers.get("Content-Security-Policy"), asked.mimetype or None)

@@ -26,6 +26,7 @@ CHECKS = [
     schemathesis.checks.status_code_conformance,
     schemathesis.checks.response_schema_conformance,
     schemathesis.checks.content_type_conformance,
+    schemathesis.checks.response_headers_conformance,
 ]
 SAMPLE = settings(
     max_examples=15,
@@ -66,3 +67,25 @@ def test_names_in_the_document(service: Service) -> None:
     assert [r"^[a-z](?:[a-z][a-z0-9]*)?(?::[a-z][a-z0-9]*)*$"] == [
         parameter["schema"]["pattern"] for parameter in parameters if parameter["name"] == "name"
     ]
+
+
+HEADERS = {
+    "ETag",
+    "X-B3-TraceId",
+    "Idempotent-Replayed",
+    "Link",
+    "X-Missing-Tags",
+    "Retry-After",
+    "X-Request-Id",
+    "X-Trail-First",
+}
+
+
+def test_headers_and_statuses_of_answers_are_told(service: Service) -> None:
+    """The document tells every header that answers carry, 405, and 304 where there is an ETag."""
+    document = service.client.get("/openapi.json").json or {}
+    answers = [answer for path in document["paths"].values() for call in path.values() for answer in call["responses"].items()]
+
+    assert HEADERS <= {name for _, answer in answers for name in answer.get("headers", ())}
+    assert {"304", "405"} <= {status for status, _ in answers}
+    assert all("ETag" in answer["headers"] for status, answer in answers if status == "304")

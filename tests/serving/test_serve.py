@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import httpx
@@ -36,6 +38,11 @@ def revisions(running: Service) -> int:
 
 def lines(running: Service) -> list[str]:
     return running.err.read_text().splitlines()
+
+
+def warnings(running: Service) -> list[str]:
+    """What it says that is more than that it starts and stops, and of more than one call."""
+    return [line for line in lines(running) if not {json.loads(line)["level"], json.loads(line)["message"]} & {"info", "failed"}]
 
 
 def end(pid: int) -> None:
@@ -112,6 +119,15 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
         ("DMS_TAGS_MONGO_URI", "mongodb://", "DMS_TAGS_MONGO_URI: "),
         ("DMS_TAGS_DATA", "/dev/null/data", "DMS_TAGS_DATA=/dev/null/data cannot be written: "),
         ("DMS_TAGS_BIND", "0.0.0.0:0", "DMS_TAGS_AUTH=none would let anyone"),
+        ("DMS_TAGS_SIGNING_KEY_FILE", "/no/such/key", "the signing key /no/such/key cannot be read: "),
+        ("DMS_TAGS_SIGNING_KEY_FILE", "/dev/null", "/dev/null holds no private key in PEM: "),
+        (
+            "DMS_TAGS_WITNESS_FILE",
+            "/no/such/folder/notes",
+            "DMS_TAGS_WITNESS_FILE=/no/such/folder/notes: there is no such folder",
+        ),
+        ("DMS_TAGS_ORIGIN", "https://tags.example/dms", "DMS_TAGS_ORIGIN=https://tags.example/dms: must be scheme and host"),
+        ("DMS_TAGS_CORS_ORIGINS", "*", "DMS_TAGS_CORS_ORIGINS=*: must be scheme and host"),
     ],
 )
 def test_what_cannot_start_says_why_in_one_line(tmp_path: Path, setting: str, value: str, says: str) -> None:
@@ -119,8 +135,67 @@ def test_what_cannot_start_says_why_in_one_line(tmp_path: Path, setting: str, va
     with service(tmp_path, {"DMS_TAGS_AUTH": "none", setting: value}, ready=False) as running:
         assert CANNOT_START == running.process.wait(30)
         (line,) = lines(running)
+        assert "listens" not in running.out.read_text()
 
     assert line.startswith(f"dms-tags: {says}")
+
+
+def test_jwts_without_their_issuer_are_no_settings(tmp_path: Path) -> None:
+    """JWTs are verified with what the settings name, or the service does not start."""
+    with service(tmp_path, ready=False, DMS_TAGS_AUTH="jwt", DMS_TAGS_MONGO_URI="mongomock://") as running:
+        assert CANNOT_START == running.process.wait(30)
+        assert "listens" not in running.out.read_text()
+
+    assert "DMS_TAGS_JWT_" in lines(running)[0]
+
+
+def test_a_mongod_outside_a_replica_set_is_refused(tmp_path: Path) -> None:
+    """One that runs alone takes no majority's confirmation: the line says what to do."""
+    port, folder = free_port(), tmp_path / "alone"
+    folder.mkdir()
+    command = [str(find_mongod(None)), "--dbpath", str(folder), "--port", str(port), "--bind_ip", "127.0.0.1"]
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen([*command, *SMALL[:2]], stdout=log, stderr=log) as alone:
+        try:
+            uri = f"mongodb://127.0.0.1:{port}/"
+            with MongoClient[dict[str, object]](uri) as client:
+                client.admin.command("ping")
+            with service(tmp_path / "service", ready=False, DMS_TAGS_MONGO_URI=uri) as running:
+                assert CANNOT_START == running.process.wait(30)
+                (line,) = lines(running)
+                assert "listens" not in running.out.read_text()
+        finally:
+            alone.terminate()
+
+    assert "outside any replica set" in line
+    assert "--replSet" in line
+
+
+def test_a_wrong_password_is_no_outage(tmp_path: Path) -> None:
+    """MongoDB's refusal is said as such, before anything listens: no waiting would mend it."""
+    with service(tmp_path / "own") as own:
+        put(own, "first")
+        port = (tmp_path / "own" / "data" / "mongod.port").read_text()
+        uri = f"mongodb://dms-tags:wrong@127.0.0.1:{port}/?directConnection=true&authSource=admin"
+        for address in (uri, uri.replace("dms-tags:wrong@", "").partition("&")[0]):
+            with service(tmp_path / str(len(address)), ready=False, DMS_TAGS_MONGO_URI=address) as running:
+                assert CANNOT_START == running.process.wait(30)
+                (line,) = lines(running)
+                assert "listens" not in running.out.read_text()
+            assert line.startswith("dms-tags: MongoDB refuses the name or password in DMS_TAGS_MONGO_URI")
+
+
+def test_what_it_says_is_json_from_the_first_line_to_the_last(tmp_path: Path) -> None:
+    """Each line of the log is an object; the first tells version and address, the last that it has stopped."""
+    with service(tmp_path, DMS_TAGS_MONGO_URI="mongomock://", DMS_TAGS_ACCESS_LOG="true") as running:
+        httpx.get(running.url + TAGS, headers={"X-Request-Id": "seven", "X-B3-TraceId": "ff"}, timeout=20, trust_env=False)
+        assert 0 == running.stop()
+
+    told = [json.loads(line) for line in lines(running)]
+    listens = next(line for line in told if line["message"] == "listens")
+    assert {"version", "address", "auth"} <= listens.keys()
+    request = next(line for line in told if line.get("request_id") == "seven")
+    assert ("ff", "anonymous", "default", 200) == tuple(request[name] for name in ("trace_id", "actor", "tenant", "status"))
+    assert "stopped" == told[-1]["message"]
 
 
 def test_a_newer_database_is_refused(tmp_path: Path, mongo_uri: str, database_name: str) -> None:
@@ -142,8 +217,8 @@ def test_it_starts_without_mongodb_and_goes_on_when_it_comes(tmp_path: Path) -> 
     with service(tmp_path / "service", ready=False, DMS_TAGS_MONGO_URI=uri, DMS_TAGS_WORKERS="1") as running:
         assert eventually(lambda: running.status("/health/live") == 200, 30)
         assert 503 == running.status("/health/ready")
-        assert eventually(lambda: bool(lines(running)), 30)
-        (line,) = lines(running)
+        assert eventually(lambda: bool(warnings(running)), 30)
+        (line,) = warnings(running)
         assert "MongoDB does not answer; the service goes on by itself when it does: " in line
         assert f"{node.address}: [Errno 111] Connection refused" in line
         try:

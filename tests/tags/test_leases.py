@@ -275,3 +275,15 @@ def test_the_keeper_takes_back_what_has_run_out_while_every_service_was_down(
         eventually(lambda: real.database.tags.find_one({"id": "a", "tags.state": 1}) is not None)
     finally:
         keeper.stop()
+
+
+def test_what_cannot_be_taken_back_is_no_work_that_waits(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease that ran out on an object whose outbox is full counts for nothing: the keeper pauses instead of spinning."""
+    leased(service)
+    run_out(service, "a")
+    monkeypatch.setattr(service.services.store, "_make", lambda *_: None)
+
+    assert 0 == service.services.leases.take_back()
+
+    monkeypatch.undo()
+    assert 1 == service.services.leases.take_back()

@@ -71,6 +71,7 @@ def query(call: Call) -> Response:
     permission=Permission.AUDIT,
     parameters=(*audit_parameters.FILTERS, audit_parameters.FORMAT, audit_parameters.PROOFS),
     responses={200: audit_schemas.media("The entries in order of position, one a line", "application/x-ndjson", "text/csv")},
+    gives=(HEAD_HEADER, OLDEST_HEADER, COMPLETE_HEADER),
 )
 def export(call: Call) -> Response:
     """Everything that matches, streamed.

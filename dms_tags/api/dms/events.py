@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from flask import Response
@@ -30,6 +31,11 @@ class Credentials:
     authorization: str | None
     tenant: str | None
     identity: Identity
+
+    @property
+    def holder(self) -> Hashable:
+        """The identity's tenant and actor."""
+        return self.identity.tenant, self.identity.actor
 
     def holds(self) -> bool:
         """False once the token was revoked or has run out; with MongoDB away nothing is known, and no event comes."""
@@ -75,11 +81,12 @@ def stream_events(call: Call) -> Response:
         identity.require_name(Permission.READ, name)
     last = call.request.headers.get(LAST_EVENT_ID)
     after = _position(last) if last else call.arguments["after"]
-    feed = call.services.feed
     interest = Interest(name, call.arguments["state"], call.arguments["objectId"], identity.read_prefixes)
     credentials = Credentials(
         call.services.guard, call.request.headers.get("Authorization"), call.request.headers.get(TENANT_HEADER), identity
     )
+    feed = call.services.feed
+    feed.require_place(credentials)
     stream = feed.follow(identity.tenant, interest, feed.start(identity.tenant, after), credentials)
     response = Response(stream, mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-store"

@@ -11,6 +11,7 @@ from flask import Response
 from dms_tags.api import locks
 from dms_tags.api.answers import empty_answer, json_answer, stamp
 from dms_tags.api.endpoint import Api, Call
+from dms_tags.api.links import absolute
 from dms_tags.api.locks import ADD_HEADERS, CHANGE_HEADERS
 from dms_tags.api.metadata import schemas
 from dms_tags.api.metadata.errors import ERROR_SCHEMA, render
@@ -37,6 +38,7 @@ def _may_write(identity: Identity, parts: Mapping[str, Any]) -> None:
     "/tags",
     permission=Permission.READ,
     parameters=TAG_PAGE,
+    gives=("Link",),
     responses={200: {"type": "array", "items": schemas.DEFINITION_WITH_VALUES}},
 )
 def list_definitions(call: Call) -> Response:
@@ -132,6 +134,7 @@ def delete_definition(call: Call, tag_id: str) -> Response:
     path_parameters=PATH,
     check=_may_read,
     parameters=VALUE_PAGE,
+    gives=("Link",),
     responses={200: schemas.VALUES},
 )
 def list_values(call: Call, tag_id: str) -> Response:
@@ -202,6 +205,7 @@ def delete_value(call: Call, tag_id: str, correlation_id: str) -> Response:
     path_parameters=PATH,
     check=_may_read,
     parameters=(VALUE, *VALUE_PAGE),
+    gives=("Link",),
     responses={200: schemas.VALUES},
 )
 def find_resources(call: Call, tag_id: str) -> Response:
@@ -215,6 +219,7 @@ def find_resources(call: Call, tag_id: str) -> Response:
     permission=Permission.READ,
     path_parameters=PATH,
     parameters=(TYPE, AT),
+    gives=("X-Missing-Tags",),
     responses={200: schemas.LABELS},
 )
 def list_labels(call: Call, correlation_id: str) -> Response:
@@ -271,5 +276,5 @@ def _paged(call: Call, response: Response, cursor: str | None) -> Response:
     """The answer with the address of the next page, where there may be one (RFC 8288)."""
     if cursor is not None:
         query = {name: given for name, given in call.request.args.items() if name != "cursor"} | {"cursor": cursor}
-        response.headers["Link"] = f'<{call.request.path}?{urlencode(query)}>; rel="next"'
+        response.headers["Link"] = f'<{absolute(call.request.path)}?{urlencode(query)}>; rel="next"'
     return response

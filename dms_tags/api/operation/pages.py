@@ -14,6 +14,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from dms_tags.api.endpoint import PUBLIC, Api, Call, PathParameter
+from dms_tags.api.links import here
 from dms_tags.api.problem_types import PROBLEMS, Problem
 from dms_tags.api.problems import MEDIA_TYPE, PROBLEM_SCHEMA, render_problem
 from dms_tags.errors import NotFound
@@ -45,7 +46,7 @@ api = Api("pages", "", render_problem, PROBLEM_SCHEMA, MEDIA_TYPE)
 @api.route("GET", "/", permission=PUBLIC, responses={302: {"description": "See /docs"}})
 def index(_: Call) -> Response:
     """Leads to the documentation."""
-    return redirect("/docs")  # type: ignore[return-value]
+    return redirect(here("/docs"))  # type: ignore[return-value]
 
 
 @api.route("GET", "/docs", permission=PUBLIC, responses={200: PAGE})
@@ -193,6 +194,7 @@ def _sample(problem: Problem) -> str:
         "message": problem.explanation,
         "service": "dms-tags",
         "tenant": "default",
+        "requestId": "6f1d2c3b4a596877",
     }
     return json.dumps(document, indent=2, ensure_ascii=False)
 

@@ -49,11 +49,17 @@ def ready(call: Call) -> Response:
     responses={200: {"description": "Metrics", "content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 def read_metrics(call: Call) -> Response:
-    """Metrics for Prometheus; from another machine with the permission read."""
-    guard = call.services.guard
-    if not guard.is_local(call.request):
-        guard.identify(call.request).require(Permission.READ)
-    return Response(metrics.exposition(call.services.trail), content_type="text/plain; version=0.0.4; charset=utf-8")
+    """Metrics for Prometheus.
+
+    All of them to callers on this machine and with the token of DMS_TAGS_METRICS_TOKEN; to an identity with the permission
+    read those that name no tenant, with admin those of its own tenant too.
+    """
+    guard, tenants = call.services.guard, None
+    if not guard.watches(call.request):
+        identity = guard.identify(call.request)
+        identity.require(Permission.READ, Permission.ADMIN)
+        tenants = frozenset({identity.tenant} if Permission.ADMIN in identity.permissions else ())
+    return Response(metrics.exposition(call.services.trail, tenants), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 @api.route(

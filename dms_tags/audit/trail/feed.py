@@ -7,7 +7,9 @@ process however many listen.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from time import monotonic
 from typing import Final
 
@@ -16,7 +18,7 @@ from pymongo import ASCENDING
 from dms_tags.audit.trail.entry import Entry
 from dms_tags.audit.trail.tail import KEEP_ALIVE_SECONDS, PAGE, QUEUE, Ending, Interest, Listener, Permit, Spelling, Tail
 from dms_tags.audit.trail.trail import Trail
-from dms_tags.errors import Gone, InvalidParameter, StoreUnavailable
+from dms_tags.errors import Gone, InvalidParameter, RateLimited, StoreUnavailable
 from dms_tags.store.database import store_errors
 
 SPAN: Final = 20_000
@@ -29,6 +31,10 @@ AHEAD_SECONDS: Final = 2.0
 """How long a position beyond the trail is waited for: after a fail-over the new primary may learn of it a little later."""
 
 
+STREAMS: Final = 2_000
+"""Streams of one holder in one process: half of the connections that it serves, so that nobody takes them all."""
+
+
 class Feed:
     """Streams of one process.  `spelling` is how they look on the wire."""
 
@@ -38,6 +44,7 @@ class Feed:
         self._keep_alive = keep_alive
         self._bound = bound
         self._tails: dict[str, Tail] = {}
+        self._streams: Counter[Hashable] = Counter()
         self._lock = threading.Lock()
 
     def start(self, tenant: str, after: int | None) -> int:
@@ -59,8 +66,29 @@ class Feed:
         self._check_reach(tenant, after)
         return after
 
+    def require_place(self, permit: Permit) -> None:
+        """Raises `RateLimited` where the permit's holder has as many streams as one may."""
+        if self._streams[permit.holder] >= STREAMS:
+            raise RateLimited(f"more than {STREAMS} event streams at once; end one first", retry_after=5)
+
     def follow(self, tenant: str, interest: Interest, after: int, permit: Permit) -> Iterator[bytes]:
         """The stream after a position, part by part, until the client goes or it is ended; its last part says why."""
+        with self._counted(permit.holder):
+            yield from self._stream(tenant, interest, after, permit)
+
+    @contextmanager
+    def _counted(self, holder: Hashable) -> Iterator[None]:
+        with self._lock:
+            self._streams[holder] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._streams[holder] -= 1
+                if not self._streams[holder]:
+                    del self._streams[holder]
+
+    def _stream(self, tenant: str, interest: Interest, after: int, permit: Permit) -> Iterator[bytes]:
         yield self._spelling.opening(after)
         try:
             tail, listener = self._open(tenant, interest, permit)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
@@ -82,6 +82,10 @@ class Permit(Protocol):
     """The right to listen.  Equal ones are asked once for all who hold them."""
 
     def __hash__(self) -> int: ...
+
+    @property
+    def holder(self) -> Hashable:
+        """Whose it is: one holder has a bounded number of streams."""
 
     def holds(self) -> bool:
         """Whether it is still valid."""

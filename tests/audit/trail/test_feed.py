@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from dms_tags.audit.trail import feed as feed_module
 from dms_tags.audit.trail.tail import Interest
-from dms_tags.errors import Gone, InvalidParameter
+from dms_tags.errors import Gone, InvalidParameter, RateLimited
 from dms_tags.store.database import Database
 from tests.support.events import Recorded, Standing, Stream
 
@@ -309,3 +310,13 @@ def test_tenants_that_nobody_listens_to_are_forgotten(trail: Recorded) -> None:
         _await_the_end_of_tails()
 
     assert ["t4"] == list(feed._tails)  # noqa: SLF001 - what is kept shows nowhere else
+
+
+def test_one_holder_has_a_bounded_number_of_streams(trail: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has as many streams as one may is told to end one first; then there is room again."""
+    monkeypatch.setattr(feed_module, "STREAMS", 2)
+    feed = trail.feed()
+    trail.record()
+    with Stream(feed, 0), Stream(feed, 0), pytest.raises(RateLimited):
+        feed.require_place(Standing())
+    feed.require_place(Standing())
