@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from unicodedata import normalize
 
@@ -24,7 +24,7 @@ _object_id = re.compile(OBJECT_ID_PATTERN).fullmatch
 _tag_name = re.compile(TAG_NAME_PATTERN).fullmatch
 _state = re.compile(STATE_PATTERN).fullmatch
 _trace_id = re.compile(TRACE_ID_PATTERN).fullmatch
-_time = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)?", re.ASCII).fullmatch
+_time = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,32}))?([Zz]|[+-]\d\d:\d\d)?", re.ASCII).fullmatch
 
 
 def object_id(text: str) -> str:
@@ -80,9 +80,10 @@ def trace_spellings(trace_id: str) -> list[str]:
 
 
 def time(text: str) -> datetime:
-    """The time that an RFC 3339 text with an offset tells, in UTC and whole milliseconds; else `InvalidParameter`.
+    """The time that an RFC 3339 text with an offset tells, in UTC; else `InvalidParameter`.
 
-    A text that has none often had one, whose `+` a client forgot to encode: the error says so.
+    What the service keeps has milliseconds: a time that is finer lies between two of them, and never on one.
+    A text that has no offset often had one, whose `+` a client forgot to encode: the error says so.
     """
     match = _time(text)
     if match is None:
@@ -92,11 +93,21 @@ def time(text: str) -> datetime:
     day, clock, fraction, zone = match.groups()
     if zone is None:
         raise InvalidParameter(f"the time {text!r} has no zone: end it with Z or an offset such as %2B01:00 (an encoded '+')")
-    millis = (fraction or "").ljust(3, "0")[:3]
+    digits = (fraction or "").ljust(6, "0")
+    leap = clock.endswith(":60")  # a leap second, after which the next minute begins
     try:
-        return datetime.fromisoformat(f"{day}T{clock}.{millis}{'+00:00' if zone in 'Zz' else zone}").astimezone(UTC)
+        moment = datetime.fromisoformat(
+            f"{day}T{clock[:6]}{'59' if leap else clock[6:]}.{digits[:6]}{'+00:00' if zone in 'Zz' else zone}"
+        )
+        beyond = digits[6:].strip("0") and moment.microsecond % 1000 == 0
+        return (moment + timedelta(seconds=leap, microseconds=bool(beyond))).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise InvalidParameter(f"{text!r} is no time that exists: {error}") from error
+
+
+def next_millisecond(moment: datetime) -> datetime:
+    """The first whole millisecond that is not before `moment`."""
+    return moment + timedelta(microseconds=-moment.microsecond % 1000)
 
 
 def spell_time(moment: datetime) -> str:

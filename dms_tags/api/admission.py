@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from flask import Request, g
 from werkzeug.exceptions import BadRequest, NotFound, RequestEntityTooLarge
@@ -40,6 +40,13 @@ def require_plain(call: Request, body_limit: int) -> None:
         raise BadRequest("the path has an encoded slash (%2F): no part of a path here may have a slash in it")
     if path.startswith("//"):
         raise NotFound
+    if "%" in target or not target.isascii():
+        try:
+            unquote_to_bytes(target.encode("latin-1")).decode()
+        except UnicodeError:
+            raise BadRequest(
+                "the path or the query is not in UTF-8: percent-encode the bytes of UTF-8, for instance %C3%A4"
+            ) from None
     # Also where no view would ever read the body: a client that sends 100 MB is told before it has
     if (call.content_length or 0) > body_limit:
         raise RequestEntityTooLarge

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from werkzeug.datastructures import MultiDict
@@ -92,12 +93,12 @@ def integer(
     return Parameter(name, whole(name, least, most), schema, description, default=default, required=required)
 
 
-def moment(name: str, description: str) -> Parameter:
-    """A parameter that is an RFC 3339 time with an offset."""
+def moment(name: str, description: str, settle: Callable[[datetime], datetime] = lambda told: told) -> Parameter:
+    """A parameter that is an RFC 3339 time with an offset; `settle` makes of it what is compared with whole milliseconds."""
 
     def parse(text: str) -> Any:
         try:
-            return names.time(text)
+            return settle(names.time(text))
         except InvalidParameter as error:
             raise InvalidParameter(f"{name}: {error.detail}") from error
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from dms_tags.cli.shared import MOMENT, POSITION_OR_MOMENT
-from dms_tags.names import spell_time
+from dms_tags.names import next_millisecond, spell_time
 
 NAMES: Final = (
     ("object", "objectId", "Changes of this object."),
@@ -71,4 +71,4 @@ def _end(name: str, place: int | datetime | None, time_name: str, moment: dateti
             raise click.UsageError(f"--{name} with a time is --{time_name}: give one of them.", click.get_current_context())
         place, moment = None, place
     by_position = {} if place is None else {name: place}
-    return by_position if moment is None else by_position | {time_name: spell_time(moment)}
+    return by_position if moment is None else by_position | {time_name: spell_time(next_millisecond(moment))}

@@ -11,6 +11,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from dms_tags.model import now
+from dms_tags.names import next_millisecond
 from dms_tags.query.statement import Function, Value
 
 MILLISECOND: Final = timedelta(milliseconds=1)
@@ -44,7 +45,9 @@ class Clock:
             case Function.NOW:
                 return Span(self.now, self.now + MILLISECOND)
             case datetime():
-                return Span(moment, moment + MILLISECOND)
+                # One that is finer than the times of tags is the empty span between two of those
+                first = next_millisecond(moment)
+                return Span(first, first + MILLISECOND if first == moment else first)
             case _:
                 raise TypeError(f"{moment!r} is no time")
 

@@ -89,7 +89,8 @@ def _value(value: Value) -> str:
         case Function():
             return f"{value}()"
         case datetime():
-            return "'{}Z'".format(value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds"))
+            precision = "microseconds" if value.microsecond % 1000 else "milliseconds"
+            return f"'{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=precision)}Z'"
         case str():
             return f"'{value}'"
         case int():

@@ -352,6 +352,15 @@ def test_an_encoded_slash_is_no_slash(open_: FlaskClient, method: str, path: str
     assert "%2F" in answer.text
 
 
+@pytest.mark.parametrize("target", [f"{TAGS}/%E4", "/api/dms/audit?createdBy=J%FCrgen", "/tags?cursor=%C3", "/tags?cursor=\xfc"])
+def test_what_is_not_utf_8_is_no_question(open_: FlaskClient, target: str) -> None:
+    """A path or query in Latin-1 is a 400 rather than a question for something else, which would find nothing."""
+    answer = open_.get("/tags", environ_overrides={"RAW_URI": target})
+
+    assert 400 == answer.status_code
+    assert "UTF-8" in answer.text
+
+
 def test_two_slashes_are_not_one(open_: FlaskClient) -> None:
     """`//metrics` is another path than `/metrics`, whatever a proxy in front takes them for."""
     assert (200, 404) == (

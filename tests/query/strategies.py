@@ -39,7 +39,11 @@ IDS = st.sampled_from([f"object-{number}" for number in range(8)])
 STATES = st.integers(-1, 4)
 TRACES = st.sampled_from(["a1", "00a1", "0", "b2c3"])
 TIMES = st.sampled_from(
-    [CLOCK.now + timedelta(hours=hours, milliseconds=millis) for hours in (-60, -34, -12, 0, 12, 15) for millis in (-1, 0, 1)]
+    [
+        CLOCK.now + timedelta(hours=hours, milliseconds=millis)
+        for hours in (-60, -34, -12, 0, 12, 15)
+        for millis in (-1, 0, 0.5, 1)
+    ]
 )
 MOMENTS = st.one_of(TIMES, st.sampled_from(Function))
 

@@ -93,7 +93,7 @@ def test_not_binds_closer_than_and_which_binds_closer_than_or() -> None:
 def test_both_spellings_of_the_trace_id_and_any_offset_of_a_time_are_taken() -> None:
     """`traceId` and `traceid` are one column, and a time is one whatever its offset."""
     statement = "SELECT * FROM x WHERE system:tags[a].(creationDate >= '2020-02-20T03:20:20.2209+01:00' AND {}='0a')"
-    since = Compare(Member.CREATION_DATE, Operator.GE, datetime(2020, 2, 20, 2, 20, 20, 220_000, tzinfo=UTC))
+    since = Compare(Member.CREATION_DATE, Operator.GE, datetime(2020, 2, 20, 2, 20, 20, 220_900, tzinfo=UTC))
     traced = Compare(Member.TRACE_ID, Operator.EQ, "0a")
 
     assert Holds("a", And((since, traced))) == parse(statement.format("traceId")).condition

@@ -10,6 +10,7 @@ from dms_tags import names
 from dms_tags.api.parameters import Parameter, boolean, integer, moment, whole
 from dms_tags.audit.trail.filters import Filters
 from dms_tags.errors import InvalidParameter
+from dms_tags.names import next_millisecond
 
 MAX_TEXT: Final = 300
 _RESOURCE: Final = re.compile(r"[a-z-]{1,32}/.{1,200}", re.DOTALL)
@@ -62,8 +63,8 @@ FILTERS: Final = (
     _string("state", _text("state"), "changes to this state, and removals of tags in it", "2"),
     _string("traceId", names.trace_id, "changes in this trace", "463ac35c9f6413ad"),
     _string("createdBy", _text("createdBy"), "changes by this actor", "ocr-worker"),
-    moment("from", "recorded at this time or later"),
-    moment("to", "recorded before this time"),
+    moment("from", "recorded at this time or later", next_millisecond),
+    moment("to", "recorded before this time", next_millisecond),
     integer("after", 0, 10**15 - 1, "positions above this one"),
     integer("before", 1, 10**15 - 1, "positions below this one"),
 )

@@ -57,6 +57,18 @@ def test_query(service: Service) -> None:
     assert COUNT == first["head"]
 
 
+def test_times_finer_than_the_trail_s_lie_between_them(service: Service) -> None:
+    """A bound half a millisecond after an entry leaves it out as `from` and lets it in as `to`."""
+    middle = flat(service.entries()[COUNT // 2])["recordedAt"]
+    after = f"{middle[:-1]}5Z"
+
+    def times(**bound: str) -> set[str]:
+        return {entry["recordedAt"] for entry in asked(service, AUDIT, limit=1000, **bound)["entries"]}
+
+    assert middle in times(**{"from": middle}) - times(**{"from": after})
+    assert middle in times(to=after) - times(to=middle)
+
+
 def test_malformed_question(service: Service) -> None:
     """What is not a question is a 400."""
     questions = [
