@@ -9,6 +9,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from flask import Request, g
 from werkzeug.exceptions import BadRequest, NotFound, RequestEntityTooLarge
+from werkzeug.routing import Rule
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 
@@ -30,14 +31,14 @@ def require_plain(call: Request, body_limit: int) -> None:
     """Raises `BadRequest`, `NotFound` or `RequestEntityTooLarge` for what no route should ever see.
 
     A server decodes the path before routing, so that `tags/ocr%2Flease` would be the lease of `ocr`: here a slash that was
-    encoded is refused, and `//metrics` is not `/metrics`.
+    encoded is refused where no part of the path takes one, and `//metrics` is not `/metrics`.
     """
     if not HOST.fullmatch(call.environ.get("HTTP_HOST", "")):
         raise BadRequest("the header Host is missing, or is no host: it is the name or address of the service, with its port")
     target: str = call.environ.get("RAW_URI", "")
     path = (target if target.startswith("/") else urlsplit(target).path).partition("?")[0]
-    if "%2f" in path.lower():
-        raise BadRequest("the path has an encoded slash (%2F): no part of a path here may have a slash in it")
+    if "%2f" in path.lower() and not _spans(call.url_rule):
+        raise BadRequest("the path has an encoded slash (%2F): no part of this path may have a slash in it")
     if path.startswith("//"):
         raise NotFound
     if "%" in target or not target.isascii():
@@ -50,3 +51,8 @@ def require_plain(call: Request, body_limit: int) -> None:
     # Also where no view would ever read the body: a client that sends 100 MB is told before it has
     if (call.content_length or 0) > body_limit:
         raise RequestEntityTooLarge
+
+
+def _spans(rule: Rule | None) -> bool:
+    """Whether a part of the path may have slashes in it, as the names of tiles have."""
+    return rule is not None and "<path:" in rule.rule

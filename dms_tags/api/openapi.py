@@ -8,20 +8,28 @@ from typing import Any, Final
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
+from marshmallow import fields
 
 from dms_tags.api import bodies
 from dms_tags.api.admission import REQUEST_ID_HEADER
 from dms_tags.api.endpoint import PUBLIC, Api, Route
+from dms_tags.api.members import Body
 from dms_tags.audit.export.exporter import COMPLETE_HEADER, HEAD_HEADER, OLDEST_HEADER
 from dms_tags.identity.model import Permission
 from dms_tags.version import __version__
 
+ENTITY_TAGS: Final = r'^(?:\*|(?:W/)?"[!#-~]*"(?: *, *(?:W/)?"[!#-~]*")*)$'
+
 HEADERS: Final[Mapping[str, tuple[str, Mapping[str, Any], Any]]] = {
     "X-B3-TraceId": ("the trace id of the call", {"type": "string", "pattern": "^[0-9a-f]{1,32}$"}, "1234567887654321"),
-    "If-Match": ("change it only if its ETag is one of these", {"type": "string"}, '"01a2…"'),
+    "If-Match": (
+        "change it only if its ETag is one of these; *: in whichever revision",
+        {"type": "string", "pattern": ENTITY_TAGS},
+        '"01a2262b374a23d0ba82f26f3d77c08d"',
+    ),
     "If-None-Match": (
         "of a GET: answer 304 if the ETag is one of these; of a change: `*`, change it only if it is not there",
-        {"type": "string"},
+        {"type": "string", "pattern": ENTITY_TAGS},
         "*",
     ),
     "Idempotency-Key": (
@@ -89,6 +97,8 @@ def document(apis: Iterable[Api]) -> dict[str, Any]:
             "license": {"name": "MIT"},
         },
     )
+    assert plugin.converter is not None  # noqa: S101 - it has one once it belongs to a document
+    plugin.converter.add_attribute_function(_null_is_absent)  # type: ignore[no-untyped-call]
     for name, scheme in SECURITY.items():
         spec.components.security_scheme(name, dict(scheme))
     for api in apis:
@@ -96,6 +106,12 @@ def document(apis: Iterable[Api]) -> dict[str, Any]:
         for route in api.routes:
             spec.path(route.full_path, operations={route.method.lower(): _operation(route)})
     return spec.to_dict()
+
+
+def _null_is_absent(_: Any, field: fields.Field[Any], **__: Any) -> dict[str, Any]:
+    """What a member that may be left out may also be; a lock that is null is refused instead."""
+    lock = isinstance(field.parent, Body) and (field.data_key or field.name) in field.parent.LOCKS
+    return {} if field.required or lock or not isinstance(field.parent, Body) else {"nullable": True}
 
 
 def _operation(route: Route) -> dict[str, Any]:

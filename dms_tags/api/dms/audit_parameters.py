@@ -43,8 +43,9 @@ def _choice(name: str, *choices: str) -> Callable[[str], str]:
     return parse
 
 
-def _string(name: str, parse: Callable[[str], Any], description: str, example: str) -> Parameter:
-    return Parameter(name, parse, {"type": "string"}, description, example=example)
+def _string(name: str, parse: Callable[[str], Any], description: str, example: str, pattern: str | None = None) -> Parameter:
+    bounds = {"minLength": 1, "maxLength": MAX_TEXT} if pattern is None else {"pattern": f"^{pattern}$"}
+    return Parameter(name, parse, {"type": "string", **bounds}, description, example=example)
 
 
 FILTERS: Final = (
@@ -61,7 +62,7 @@ FILTERS: Final = (
         example=310,
     ),
     _string("state", _text("state"), "changes to this state, and removals of tags in it", "2"),
-    _string("traceId", names.trace_id, "changes in this trace", "463ac35c9f6413ad"),
+    _string("traceId", names.trace_id, "changes in this trace", "463ac35c9f6413ad", "[0-9a-f]{1,32}"),
     _string("createdBy", _text("createdBy"), "changes by this actor", "ocr-worker"),
     moment("from", "recorded at this time or later", next_millisecond),
     moment("to", "recorded before this time", next_millisecond),

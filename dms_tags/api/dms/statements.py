@@ -24,7 +24,7 @@ DEFAULT_ITEMS: Final = 50
 class Query(Body):
     """A statement, and which of its objects to give."""
 
-    statement = Text(required=True, metadata={"example": "SELECT * FROM document WHERE system:tags[ocr].state=1"})
+    statement = Text(required=True, metadata={"minLength": 1, "example": "SELECT * FROM document WHERE system:tags[ocr].state=1"})
     skip = Whole(0, MAX_SKIP, data_key="skipCount", load_default=0)
     limit = Whole(0, MAX_ITEMS, data_key="maxItems", load_default=DEFAULT_ITEMS)
 

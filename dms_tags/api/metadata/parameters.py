@@ -35,10 +35,10 @@ FORCE: Final = boolean("force", "remove the values too")
 _NEXT: Final = "the page that begins after this; the answer's header Link (rel=next) has the address of the next page"
 TAG_PAGE: Final = (
     integer("limit", 1, 100, "definitions on a page", 100),
-    Parameter("cursor", schemas.tag_id, {"type": "string"}, _NEXT),
+    Parameter("cursor", schemas.tag_id, {"type": "string", "minLength": 1}, _NEXT),
 )
 VALUE_PAGE: Final = (
     integer("limit", 1, 1000, "values on a page", 1000),
-    Parameter("cursor", _value_cursor, {"type": "string"}, _NEXT),
+    Parameter("cursor", _value_cursor, {"type": "string", "minLength": 1}, _NEXT),
 )
 AT: Final = moment("at", "the tags and their definitions as they stood at this time; without X-Missing-Tags")
