@@ -80,6 +80,11 @@ ERRORS: Final = {
     503: "MongoDB does not answer; Retry-After says when to try again",
 }
 
+BY_SERVER: Final = {414: "The path and query are too long", 431: "The headers are too large"}
+"""What is refused before any API sees it, and thus in one shape for all (RFC 9457)."""
+
+PLAIN_PROBLEM: Final = {"type": "object", "required": ["type", "title", "status", "detail"]}
+
 OF_CHANGES: Final = frozenset({409, 412, 422})
 """The errors that only a change can give."""
 
@@ -142,6 +147,9 @@ def _operation(route: Route) -> dict[str, Any]:
         error = {"content": {route.api.error_type: {"schema": {"$ref": f"#/components/schemas/{route.api.name}-error"}}}}
         for status in possible(route):
             operation["responses"].setdefault(str(status), {"description": ERRORS[status], **error})
+        plain = {"content": {"application/problem+json": {"schema": PLAIN_PROBLEM}}}
+        for status, meaning in BY_SERVER.items():
+            operation["responses"].setdefault(str(status), {"description": meaning, **plain})
     for status, response in operation["responses"].items():
         response["headers"] = _given(route, int(status))
     return operation
@@ -149,6 +157,8 @@ def _operation(route: Route) -> dict[str, Any]:
 
 def _given(route: Route, status: int) -> dict[str, Any]:
     """The headers of the route's answers with a status."""
+    if status in BY_SERVER:
+        return {}
     names = [REQUEST_ID_HEADER]
     tells_tag = "Idempotency-Key" in route.headers or "If-None-Match" in route.headers or "If-Match" in route.headers
     if status < 400:

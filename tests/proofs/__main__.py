@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from dms_tags.chains.chains import Chains
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
-from tests.proofs import calls, clocks, delays, oracle, races, repeats
+from dms_tags.tags.store import TagStore
+from tests.proofs import calls, clocks, delays, described, oracle, races, repeats
 from tests.proofs.crashes import crash_again_and_again
 from tests.proofs.failover import fail_over_again_and_again
 from tests.proofs.forgeries import forge_databases, forge_files
@@ -23,6 +25,7 @@ from tests.proofs.relays import prepared, relays_beside_writers
 from tests.proofs.services import fleet
 from tests.proofs.statements import ask
 from tests.proofs.workers import work_through_crashes
+from tests.support.chains import ADMIN, FOO
 from tests.support.mongo import replica_set
 
 
@@ -133,6 +136,14 @@ def prove_calls(folder: Path) -> None:
         _tell(f"{dict(sorted(by_status.items()))} by status; {len(oracle.trail_at_rest(database))} entries")
 
 
+def prove_described(folder: Path) -> None:
+    """Schemathesis with three seeds over all calls, examples, edges, made-up calls and sequences: all as the document says."""
+    with _store(folder) as (settings, database):
+        Chains(database, TagStore(database)).add("default", FOO, ADMIN)
+        for seed in (1, 2, 3):
+            _tell(described.hold_to_the_document(folder / str(seed), settings, database, seed=seed, examples=50))
+
+
 def prove_frozen(folder: Path) -> None:
     """A worker frozen until another holds its object under the same trace id: it neither extends nor ends that lease."""
     with _store(folder) as (settings, _), fleet(folder, settings.mongo_uri or "", settings.database) as services:
@@ -160,6 +171,7 @@ PROOFS: dict[str, Callable[[Path], None]] = {
     "repeats": prove_repeats,
     "clocks": prove_clocks,
     "calls": prove_calls,
+    "described": prove_described,
     "frozen": prove_frozen,
     "forgeries": prove_forgeries,
 }
