@@ -69,13 +69,13 @@ def prove_relays(folder: Path) -> None:
 
 
 def prove_crashes(folder: Path) -> None:
-    """30 times SIGKILL under load: of a service, of one of its processes, of mongod, in turn."""
-    crash_again_and_again(folder, cycles=30, tell=_tell)
+    """200 times SIGKILL under load: of a service, of one of its processes, of mongod, in turn."""
+    crash_again_and_again(folder, cycles=200, tell=_tell)
 
 
 def prove_failover(folder: Path) -> None:
-    """The primary of a set of three killed ten times under load."""
-    fail_over_again_and_again(folder, times=10, tell=_tell)
+    """The primary of a set of three killed 30 times under load."""
+    fail_over_again_and_again(folder, times=30, tell=_tell)
 
 
 def prove_workers(folder: Path) -> None:
