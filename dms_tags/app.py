@@ -61,4 +61,4 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
 def _owner(apis: Sequence[Api], path: str) -> Api:
     """The API that a path belongs to, told by the longest of the roots that it lies below."""
     roots = [(root, api) for api in apis for root in api.roots or (api.prefix,) if not root or f"{path}/".startswith(f"{root}/")]
-    return max(roots, key=lambda one: len(one[0]))[1]
+    return max(roots, key=lambda rooted: len(rooted[0]))[1]

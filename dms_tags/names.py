@@ -68,9 +68,9 @@ def folded(text: str) -> str:
     return normalize("NFC", normalize("NFD", text).casefold())
 
 
-def same_trace(one: str, other: str) -> bool:
+def same_trace(trace_id: str, other: str) -> bool:
     """Whether two trace ids are equal but for zero padding on the left (tracing libraries pad 16 characters to 32)."""
-    return one.lstrip("0") == other.lstrip("0")
+    return trace_id.lstrip("0") == other.lstrip("0")
 
 
 def trace_spellings(trace_id: str) -> list[str]:

@@ -150,30 +150,30 @@ def page_of(problem: Problem) -> str:
 
 def problem_document(error: Exception, tenant: str) -> tuple[dict[str, Any], Failure]:
     """RFC 9457's members and the DMS's own, in one object."""
-    found = failure(error)
+    told = failure(error)
     document = {
-        "type": f"/problems/{found.problem.slug}",
-        "title": found.problem.title,
-        "status": found.problem.status,
-        "detail": found.detail,
+        "type": f"/problems/{told.problem.slug}",
+        "title": told.problem.title,
+        "status": told.problem.status,
+        "detail": told.detail,
         "instance": request.path,
-        "httpStatusCode": found.problem.status,
-        "serviceErrorCode": found.problem.code,
+        "httpStatusCode": told.problem.status,
+        "serviceErrorCode": told.problem.code,
         "time": spell_time(now()),
-        "message": found.detail,
+        "message": told.detail,
         "service": "dms-tags",
         "tenant": tenant,
         "requestId": request_id(request),
-        **found.members,
+        **told.members,
     }
-    return document, found
+    return document, told
 
 
 def render_problem(error: Exception) -> Response:
     """An error as `application/problem+json`, with the request's own trace id."""
-    document, found = problem_document(error, tenant_of_request())
-    response = Response(json.dumps(document), found.problem.status, mimetype=MEDIA_TYPE)
-    response.headers.update(found.headers)
+    document, told = problem_document(error, tenant_of_request())
+    response = Response(json.dumps(document), told.problem.status, mimetype=MEDIA_TYPE)
+    response.headers.update(told.headers)
     echo_trace(response)
     return response
 

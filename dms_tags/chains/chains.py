@@ -35,18 +35,18 @@ class Chains:
         if known is not None and monotonic() < known[0]:
             return known[1]
         until = monotonic() + FRESH_SECONDS
-        found = next(iter(self._store.read(_resource(tenant, chain_id))), None)
-        if found is None:
+        tag = next(iter(self._store.read(_resource(tenant, chain_id))), None)
+        if tag is None:
             return None
-        chain = _chain(chain_id, found)
+        chain = _chain(chain_id, tag)
         self._known.put((tenant, chain_id), (until, chain))
         return chain
 
     def every(self, tenant: str) -> list[Chain]:
         """The tenant's chains, in order of id."""
         with store_errors():
-            found = list(self._database.tags.find({"tenant": tenant, "kind": str(Kind.CHAIN), "tags.name": CHAIN}, {"id": 1}))
-        chains = [self.find(tenant, int(document["id"])) for document in found]
+            documents = list(self._database.tags.find({"tenant": tenant, "kind": str(Kind.CHAIN), "tags.name": CHAIN}, {"id": 1}))
+        chains = [self.find(tenant, int(document["id"])) for document in documents]
         return sorted((chain for chain in chains if chain is not None), key=lambda chain: chain.id)
 
     def add(self, tenant: str, chain: Chain, actor: Actor) -> None:

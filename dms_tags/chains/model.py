@@ -75,8 +75,8 @@ class ChainTag:
     @property
     def state(self) -> Mapping[str, Any]:
         """`value`, `active` and `deleted`."""
-        found: Mapping[str, Any] = self.tag.state
-        return found
+        state: Mapping[str, Any] = self.tag.state
+        return state
 
 
 def state(value: str, *, active: bool, deleted: bool = False) -> dict[str, Any]:

@@ -91,13 +91,13 @@ class ChainService:
 
     def get(self, session: Session, tag_id: int) -> ChainTag:
         """One tag, also a deleted one.  Raises `TagNotFound`."""
-        found, kept, chain = self._own(session, tag_id, Access.READ)
-        return ChainTag(tag_id, chain, kept["model_class"], self._read(found))
+        of, kept, chain = self._own(session, tag_id, Access.READ)
+        return ChainTag(tag_id, chain, kept["model_class"], self._read(of))
 
     def get_at(self, session: Session, tag_id: int, at: datetime) -> ChainTag:
         """One tag as it stood at a time.  Raises `TagNotFound` for a time before it was added, and `Gone`."""
-        found, kept, chain = self._own(session, tag_id, Access.READ)
-        for tag in self._past.tags_at(found, at):
+        of, kept, chain = self._own(session, tag_id, Access.READ)
+        for tag in self._past.tags_at(of, at):
             return ChainTag(tag_id, chain, kept["model_class"], tag)
         raise TagNotFound(f"there was no tag {tag_id} at that time")
 
@@ -108,13 +108,14 @@ class ChainService:
         if only_active:
             query["tags.state.active"] = True
         with store_errors():
-            found = list(
+            documents = list(
                 self._database.tags.find(
                     query, {"attributes": 1, "tags": 1}, sort=[("attributes.order", 1)], skip=offset, limit=limit
                 )
             )
         return [
-            ChainTag(one["attributes"]["order"], chain, one["attributes"]["model_class"], tag_of(one["tags"][0])) for one in found
+            ChainTag(document["attributes"]["order"], chain, document["attributes"]["model_class"], tag_of(document["tags"][0]))
+            for document in documents
         ]
 
     def _chain(self, session: Session, chain_id: int, access: Access) -> Chain:
@@ -125,16 +126,16 @@ class ChainService:
 
     def _own(self, session: Session, tag_id: int, access: Access) -> tuple[Resource, Mapping[str, Any], Chain]:
         """The resource of a tag that the session has the access to, what the tag was made with, and its chain."""
-        found = resource(session.tenant, tag_id)
-        kept = self._attributes.get((session.tenant, found.id))
+        of = resource(session.tenant, tag_id)
+        kept = self._attributes.get((session.tenant, of.id))
         if kept is None:
-            kept = self._store.attributes(found)
+            kept = self._store.attributes(of)
             if kept is None:
                 if not session.may_somewhere(access):
                     raise Forbidden("the user has insufficient permissions for this tag, or it does not exist")
                 raise TagNotFound(f"there is no tag {tag_id}")
-            self._attributes.put((session.tenant, found.id), kept)
-        return found, kept, self._chain(session, kept["chain"], access)
+            self._attributes.put((session.tenant, of.id), kept)
+        return of, kept, self._chain(session, kept["chain"], access)
 
     def _replace(self, change: Change, wanted: dict[str, Any]) -> Changed:
         """Replaces the whole state, in one write and without reading it: of a tag that is not deleted."""
@@ -149,17 +150,19 @@ class ChainService:
         refusals.conditions(change, tag)
         return Changed(tag, tag.trace_id)
 
-    def _read(self, found: Resource) -> Tag:
-        return next(tag for tag in self._store.read(found) if tag.name == TAG)
+    def _read(self, of: Resource) -> Tag:
+        return next(tag for tag in self._store.read(of) if tag.name == TAG)
 
     def _next_id(self, tenant: str) -> int:
         """An id that nothing had before, and that nothing gets after; one that a failed call took is never used."""
         counter = {"_id": f"{tenant}/chain-tag"}
         while True:
             with store_errors():
-                found = self._counters.find_one_and_update(counter, {"$inc": {"value": 1}}, return_document=ReturnDocument.AFTER)
-            if found is not None:
-                return int(found["value"])
+                counted = self._counters.find_one_and_update(
+                    counter, {"$inc": {"value": 1}}, return_document=ReturnDocument.AFTER
+                )
+            if counted is not None:
+                return int(counted["value"])
             with store_errors(), suppress(DuplicateKeyError):
                 self._counters.insert_one({**counter, "value": 0})
 

@@ -31,7 +31,7 @@ _NOBODY: Final = bytes(tokens.SECRET_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedSession:
     """A session as an administrator sees it.  `session` None: it is revoked; `last_used` None: never, to the minute."""
 
     id: str
@@ -64,10 +64,12 @@ class SessionStore(CredentialStore[Session]):
         """Ends a session.  Raises `NotFound` where there is none in force of that id."""
         self._end(tenant, session_id, actor)
 
-    def every(self, tenant: str | None = None) -> list[Listed]:
+    def every(self, tenant: str | None = None) -> list[ListedSession]:
         """All sessions, of one tenant or (None) of all, the oldest first; the revoked ones too."""
         return [
-            Listed(document["_id"], document["tenant"], document["user"], session, document["created"], document.get("lastUsed"))
+            ListedSession(
+                document["_id"], document["tenant"], document["user"], session, document["created"], document.get("lastUsed")
+            )
             for document, session in self._standing({} if tenant is None else {"tenant": tenant}, "created")
         ]
 

@@ -12,7 +12,7 @@ import click
 
 from dms_tags.chains.chains import Chains
 from dms_tags.chains.model import Access
-from dms_tags.chains.sessions import Listed, SessionStore
+from dms_tags.chains.sessions import ListedSession, SessionStore
 from dms_tags.cli import screen
 from dms_tags.cli.at_store import at_store, operator
 from dms_tags.cli.chain import chain_id
@@ -98,7 +98,7 @@ def _grants(texts: Sequence[str]) -> dict[int, frozenset[Access]]:
     return granted
 
 
-def _row(listed: Listed, at: datetime) -> dict[str, Any]:
+def _row(listed: ListedSession, at: datetime) -> dict[str, Any]:
     session = listed.session
     if session is None:
         status, chains, expires = "revoked", None, None

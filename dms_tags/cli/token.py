@@ -13,7 +13,7 @@ from dms_tags.cli import screen
 from dms_tags.cli.at_store import at_store, operator
 from dms_tags.cli.shared import any_tenant_option, json_option, tenant_option
 from dms_tags.identity import names
-from dms_tags.identity.store import Grant, Listed, TokenStore
+from dms_tags.identity.store import Grant, ListedToken, TokenStore
 from dms_tags.names import spell_time
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
@@ -86,7 +86,7 @@ def _prefixes(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else names.prefixes(part.strip() for part in text.split(",") if part.strip())
 
 
-def _row(token: Listed, at: datetime) -> dict[str, Any]:
+def _row(token: ListedToken, at: datetime) -> dict[str, Any]:
     grant = token.grant
     if grant is None:
         status, allow, tags, expires = "revoked", None, None, None

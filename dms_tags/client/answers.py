@@ -79,8 +79,8 @@ def present(tag: Tag | None) -> Tag:
 
 def all_tags(reply: Reply) -> tuple[Tag, ...]:
     """The rows of one object."""
-    (found,) = reply.document()["objects"]
-    return tags_from(found["properties"], bare(reply.headers.get("etag")))
+    (shown,) = reply.document()["objects"]
+    return tags_from(shown["properties"], bare(reply.headers.get("etag")))
 
 
 def one_tag(reply: Reply) -> Tag:

@@ -102,9 +102,9 @@ class Directory(Generic[T]):
     def _look_up(self, token_id: str) -> T | None:
         if self._store.knows(token_id):
             # Made since the list was read; what it says must come from the list all the same, where revoking shows
-            found = self._read_now(0.0).tokens.get(token_id)
-            if found is not None:
-                return found
+            token = self._read_now(0.0).tokens.get(token_id)
+            if token is not None:
+                return token
         self._strangers.put(token_id, True)
         return None
 

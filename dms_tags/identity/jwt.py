@@ -113,10 +113,10 @@ def _claim(claims: Mapping[str, Any], name: str) -> Any:
     """A claim by its name, or by a path with dots into nested ones, as `realm_access.roles`."""
     if name in claims:
         return claims[name]
-    found: Any = claims
+    value: Any = claims
     for part in name.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def _words(value: Any) -> list[str]:

@@ -59,10 +59,10 @@ def permissions(text: str) -> frozenset[Permission]:
 
 def prefixes(words: Iterable[str]) -> tuple[str, ...]:
     """The tag-name prefixes, if each is 1 to 128 visible ASCII characters without a comma; else `InvalidParameter`."""
-    found = tuple(words)
-    if not all(map(_prefix, found)):
+    given = tuple(words)
+    if not all(map(_prefix, given)):
         raise InvalidParameter("a prefix of tag names is 1 to 128 visible ASCII characters, for instance 'ocr:'")
-    return found
+    return given
 
 
 def expiry(text: str, at: datetime) -> datetime:

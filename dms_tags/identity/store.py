@@ -33,7 +33,7 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedToken:
     """A token as an administrator sees it.  `id` is what the log tells of one that is refused; `grant` None: it is revoked; `last_used` None: never, to the minute."""
 
     tenant: str
@@ -68,10 +68,10 @@ class TokenStore(CredentialStore[Token]):
         """Ends a token.  Raises `NotFound` where there is none in force of that name."""
         self._end(tenant, name, actor)
 
-    def every(self, tenant: str | None = None) -> list[Listed]:
+    def every(self, tenant: str | None = None) -> list[ListedToken]:
         """All tokens, of one tenant or (None) of all, by tenant and name; the revoked ones too."""
         return [
-            Listed(
+            ListedToken(
                 document["tenant"],
                 document["name"],
                 document["token"],

@@ -62,8 +62,8 @@ def mint(mark: str = MARK) -> Presented:
 
 def parse(text: str, mark: str = MARK) -> Presented | None:
     """The token that `text` spells; None: it spells none with `mark` in front."""
-    found = _spelling(text.removeprefix(mark)) if text.startswith(mark) else None
-    return Presented(found[1], found[2], mark) if found else None
+    match = _spelling(text.removeprefix(mark)) if text.startswith(mark) else None
+    return Presented(match[1], match[2], mark) if match else None
 
 
 def new_key() -> bytes:

@@ -17,8 +17,8 @@ from pymongo.errors import DuplicateKeyError
 
 from dms_tags.bounded import Bounded
 from dms_tags.errors import DefinitionNotFound, InUse, RevisionMismatch, TagNotFound
-from dms_tags.metadata.keys import Keys
-from dms_tags.metadata.model import Definition, Draft, new_tag_id
+from dms_tags.metadata.label_keys import Keys
+from dms_tags.metadata.model import Draft, LabelDefinition, new_tag_id
 from dms_tags.metadata.store import LABEL, LabelReader
 from dms_tags.model import Actor, Change, Changed, Conditions, Kind, Resource, Tag, Terms, Verb
 from dms_tags.names import folded
@@ -46,7 +46,7 @@ class Hold:
     until: float
 
 
-class Definitions:
+class LabelDefinitions:
     """The definitions of all tenants.  Every method raises `StoreUnavailable` where MongoDB does not answer."""
 
     def __init__(self, database: Database, store: TagStore, spellings: Registry) -> None:
@@ -57,10 +57,10 @@ class Definitions:
         self._keys = Keys(database)
         self._held: Bounded[tuple[str, str], float] = Bounded(HELD)
 
-    def get(self, tenant: str, tag_id: str) -> Definition:
+    def get(self, tenant: str, tag_id: str) -> LabelDefinition:
         """A definition in force.  Raises `DefinitionNotFound`."""
         tag = self._tag(tenant, tag_id)
-        definition = None if tag is None else Definition.of(tag_id, tag)
+        definition = None if tag is None else LabelDefinition.of(tag_id, tag)
         if definition is None or definition.ending:
             raise DefinitionNotFound(f"there is no definition {tag_id!r}")
         return definition
@@ -98,7 +98,7 @@ class Definitions:
         """
 
         def replaced(tag: Tag) -> dict[str, Any]:
-            if Definition.of(tag_id, tag).ending:
+            if LabelDefinition.of(tag_id, tag).ending:
                 raise DefinitionNotFound(f"the definition {tag_id!r} is being deleted")
             return draft.state(tag.state)
 

@@ -48,7 +48,7 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Definition:
+class LabelDefinition:
     """A definition as it stands; `tag` has its times, trace id and ETag.  `ending`: it is being deleted, nothing is set any more."""
 
     id: str
@@ -59,7 +59,7 @@ class Definition:
     ending: bool = False
 
     @classmethod
-    def of(cls, tag_id: str, tag: Tag) -> Definition:
+    def of(cls, tag_id: str, tag: Tag) -> LabelDefinition:
         """The definition that the one tag of its resource tells."""
         state: Mapping[str, Any] = tag.state
         kinds = tuple(map(Kind, state["mandatory_on"]))

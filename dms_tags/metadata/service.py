@@ -9,8 +9,8 @@ from typing import Final
 
 from dms_tags.audit.trail.timetravel import Past
 from dms_tags.errors import DefinitionNotFound, InvalidParameter, RevisionMismatch, TagNotFound
-from dms_tags.metadata.definitions import Definitions
-from dms_tags.metadata.model import MAX_VALUE, TYPES, Definition, Value, name_of
+from dms_tags.metadata.definitions import LabelDefinitions
+from dms_tags.metadata.model import MAX_VALUE, TYPES, LabelDefinition, Value, name_of
 from dms_tags.metadata.store import LabelReader
 from dms_tags.model import UNCONDITIONAL, Change, Changed, Conditions, Kind, Resource, Tag, Terms, Verb
 from dms_tags.names import folded
@@ -31,7 +31,7 @@ class MetadataService:
         self._types = Registry(database, "correlation_types")
         self._spellings = Registry(database, "value_spellings")
         self.reader = LabelReader(database)
-        self.definitions = Definitions(database, store, self._spellings)
+        self.definitions = LabelDefinitions(database, store, self._spellings)
 
     def set(self, tenant: str, tag_id: str, correlation_id: str, kind: Kind, value: str, terms: Terms) -> Changed:
         """Sets a label on a resource, in place of any value it has; a value that the definition has in another letter
@@ -65,7 +65,7 @@ class MetadataService:
         except TagNotFound as error:
             raise TagNotFound(f"{correlation_id} has no value of {tag_id}") from error
 
-    def labels(self, tenant: str, correlation_id: str, kind: Kind | None) -> list[tuple[Definition, Value]]:
+    def labels(self, tenant: str, correlation_id: str, kind: Kind | None) -> list[tuple[LabelDefinition, Value]]:
         """A resource's labels with their definitions, in order of their setting.
 
         Raises `InvalidParameter` for a resource of another type than `kind`; None: of any.
@@ -80,19 +80,19 @@ class MetadataService:
         known = self.reader.definitions_of(tenant, [tag.name for tag in tags])
         return [(known[tag.name], Value(resource, tag)) for tag in tags if tag.name in known]
 
-    def labels_at(self, tenant: str, correlation_id: str, at: datetime) -> list[tuple[Definition, Value]]:
+    def labels_at(self, tenant: str, correlation_id: str, at: datetime) -> list[tuple[LabelDefinition, Value]]:
         """A resource's labels and their definitions as they stood at a time.  Raises `Gone`."""
         settled = self._types.settled(_type_key(tenant, correlation_id))
         if settled is None:
             return []
         resource = Resource(tenant, Kind(settled), correlation_id)
         return [
-            (Definition.of(tag.name, definition), Value(resource, tag))
+            (LabelDefinition.of(tag.name, definition), Value(resource, tag))
             for tag in self._past.tags_at(resource, at)
             for definition in self._past.tags_at(Resource(tenant, Kind.DEFINITION, tag.name), at)
         ]
 
-    def missing(self, tenant: str, kind: Kind, labels: list[tuple[Definition, Value]]) -> list[str]:
+    def missing(self, tenant: str, kind: Kind, labels: list[tuple[LabelDefinition, Value]]) -> list[str]:
         """The ids of definitions that resources of a type should have a value of, and that are not among the labels."""
         present = {definition.id for definition, _ in labels}
         return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from dms_tags.metadata.model import TYPES, Definition, Value
+from dms_tags.metadata.model import TYPES, LabelDefinition, Value
 from dms_tags.model import Kind, Resource, Tag
 from dms_tags.names import composed
 from dms_tags.store.database import Database, store_errors
@@ -23,14 +23,14 @@ class LabelReader:
     def __init__(self, database: Database) -> None:
         self._tags = database.tags
 
-    def definitions(self, tenant: str, *, after: str = "", limit: int = 0) -> list[Definition]:
+    def definitions(self, tenant: str, *, after: str = "", limit: int = 0) -> list[LabelDefinition]:
         """Definitions that are in force, in order of id, which to the millisecond is that of their making; `limit` 0: all."""
         return self._definitions(definition_range(tenant, after), limit)
 
-    def definitions_of(self, tenant: str, tag_ids: Iterable[str]) -> dict[str, Definition]:
+    def definitions_of(self, tenant: str, tag_ids: Iterable[str]) -> dict[str, LabelDefinition]:
         """Those of the definitions that are in force, by id."""
         keys = [Resource(tenant, Kind.DEFINITION, tag_id).key for tag_id in tag_ids]
-        return {found.id: found for found in self._definitions({"_id": {"$in": keys}}, 0)} if keys else {}
+        return {definition.id: definition for definition in self._definitions({"_id": {"$in": keys}}, 0)} if keys else {}
 
     def values(
         self, tenant: str, tag_id: str, *, after: tuple[Kind, str] | None = None, limit: int, value: str | None = None
@@ -44,19 +44,19 @@ class LabelReader:
         if after is not None:
             query["_id"] = {"$gt": Resource(tenant, *after).key}
         with store_errors():
-            found = list(self._tags.find(query, _FIELDS, sort=[("_id", 1)], limit=limit))
+            documents = list(self._tags.find(query, _FIELDS, sort=[("_id", 1)], limit=limit))
         return [
             Value(Resource(tenant, Kind(document["kind"]), document["id"]), tag)
-            for document in found
+            for document in documents
             for tag in _tags(document)
             if tag.name == tag_id
         ]
 
-    def _definitions(self, query: Document, limit: int) -> list[Definition]:
+    def _definitions(self, query: Document, limit: int) -> list[LabelDefinition]:
         query["tags"] = {"$elemMatch": {"name": LABEL, "state.ending": {"$ne": True}}}
         with store_errors():
             documents = list(self._tags.find(query, _FIELDS, sort=[("_id", 1)], limit=limit))
-        return [Definition.of(document["id"], tag) for document in documents for tag in _tags(document) if tag.name == LABEL]
+        return [LabelDefinition.of(document["id"], tag) for document in documents for tag in _tags(document) if tag.name == LABEL]
 
 
 def definition_range(tenant: str, after: str = "") -> Document:

@@ -75,25 +75,30 @@ class Plan:
 
     def _whole(self, bounds: Filter) -> Filter:
         tenant = self.scope.tenant
-        found: Filter = {"tenant": tenant, "kind": str(Kind.OBJECT)}
+        whole: Filter = {"tenant": tenant, "kind": str(Kind.OBJECT)}
         if self.way in (Way.QUEUE, Way.STATES):
             if self.order.descending:
                 # Not a point but a range of kinds, though of one: a sort by kind is then a read of the index from its end
-                found["kind"] = {"$gte": str(Kind.OBJECT), "$lt": f"{Kind.OBJECT}\x01"}
-            found["tags"] = {"$elemMatch": {"name": self.order.name, **bounds, **self.row}}
+                whole["kind"] = {"$gte": str(Kind.OBJECT), "$lt": f"{Kind.OBJECT}\x01"}
+            whole["tags"] = {"$elemMatch": {"name": self.order.name, **bounds, **self.row}}
         else:
             # Ids begin with tenant and kind, and what follows is no slash: 0 is the character after it
-            found["_id"] = {"$gte": f"{tenant}/{Kind.OBJECT}/", "$lt": f"{tenant}/{Kind.OBJECT}0"}
+            whole["_id"] = {"$gte": f"{tenant}/{Kind.OBJECT}/", "$lt": f"{tenant}/{Kind.OBJECT}0"}
         conjuncts = [*self.rest, *self.scope.besides]
-        return {**found, "$and": conjuncts} if conjuncts else found
+        return {**whole, "$and": conjuncts} if conjuncts else whole
 
 
 def compile_statement(statement: Statement, scope: Scope, clock: Clock) -> Plan:
     """How to ask for the objects of the statement within the scope, at the time of the clock."""
     conjuncts = _conjuncts(statement.condition)
-    filters = tuple(object_filter(one, scope.tenant, clock) for one in conjuncts)
-    rows = {name: _row(name, conjuncts, clock) for one in conjuncts if isinstance(one, (Holds, Present)) for name in (one.name,)}
-    by_id = any(isinstance(one, ObjectIdIn) for one in conjuncts)
+    filters = tuple(object_filter(conjunct, scope.tenant, clock) for conjunct in conjuncts)
+    rows = {
+        name: _row(name, conjuncts, clock)
+        for conjunct in conjuncts
+        if isinstance(conjunct, (Holds, Present))
+        for name in (conjunct.name,)
+    }
+    by_id = any(isinstance(conjunct, ObjectIdIn) for conjunct in conjuncts)
     order = statement.order
     if order is not None and order.name is None:
         return Plan(Way.IDS, order, scope, {}, filters)
@@ -105,9 +110,9 @@ def compile_statement(statement: Statement, scope: Scope, clock: Clock) -> Plan:
         order = Order(_narrowest(rows), Member.CREATION_DATE)
     bounds, tests = rows[order.name or ""]
     others = tuple(
-        object_filter(one, scope.tenant, clock)
-        for one in conjuncts
-        if not (isinstance(one, (Holds, Present)) and one.name == order.name)
+        object_filter(conjunct, scope.tenant, clock)
+        for conjunct in conjuncts
+        if not (isinstance(conjunct, (Holds, Present)) and conjunct.name == order.name)
     )
     way = Way.STATES if order.member is Member.STATE else Way.QUEUE
     states = None if bounds.states is None else tuple(sorted(bounds.states))
@@ -129,13 +134,13 @@ def _conjuncts(condition: Condition | None) -> list[Condition]:
     if condition is None:
         return []
     if isinstance(condition, And):
-        return [one for part in condition.parts for one in _conjuncts(part)]
+        return [conjunct for part in condition.parts for conjunct in _conjuncts(part)]
     return [condition]
 
 
 def _row(name: str, conjuncts: Sequence[Condition], clock: Clock) -> tuple[Hull, list[Test]]:
     """What all conjuncts together ask of the tag, and within which bounds."""
-    tests = [one.test for one in conjuncts if isinstance(one, Holds) and one.name == name]
+    tests = [conjunct.test for conjunct in conjuncts if isinstance(conjunct, Holds) and conjunct.name == name]
     together = ANYTHING
     for test in tests:
         together &= hull(test, clock)

@@ -94,18 +94,18 @@ def _parser() -> Lark:
 def _explain(text: str, error: UnexpectedInput) -> str:
     if isinstance(error, UnexpectedToken):
         expected = error.accepts or error.expected
-        found = "the end" if error.token.type == "$END" else ascii(str(error.token))
+        met = "the end" if error.token.type == "$END" else ascii(str(error.token))
     elif isinstance(error, UnexpectedCharacters):
         expected = error.allowed or set()
-        found = ascii(text[error.pos_in_stream or 0])
+        met = ascii(text[error.pos_in_stream or 0])
     else:
-        expected, found = set(), "something else"
+        expected, met = set(), "something else"
     line, column = error.line, error.column
-    if line < 1 or found == "the end":
+    if line < 1 or met == "the end":
         line, column = text.count("\n") + 1, len(text) - (text.rfind("\n") + 1) + 1
     wanted = sorted(_SHOWN.get(name, name) for name in expected if name != "WS")
     *others, last = wanted or ["something else"]
-    return f"line {line}, column {column}: expected {', '.join(others) + ' or ' if others else ''}{last}, found {found}"
+    return f"line {line}, column {column}: expected {', '.join(others) + ' or ' if others else ''}{last}, found {met}"
 
 
 def _refuse(token: Token, reason: str) -> NoReturn:

@@ -146,16 +146,16 @@ class Statement:
 
     def names(self) -> frozenset[str]:
         """The names of all tags that the statement speaks of."""
-        found: set[str] = set()
+        names: set[str] = set()
         pending: list[Condition] = [] if self.condition is None else [self.condition]
         while pending:
             condition = pending.pop()
             if isinstance(condition, (Holds, Present, Absent)):
-                found.add(condition.name)
+                names.add(condition.name)
             elif isinstance(condition, Not):
                 pending.append(condition.part)
             elif isinstance(condition, (And, Or)):
                 pending.extend(condition.parts)
         if self.order is not None and self.order.name is not None:
-            found.add(self.order.name)
-        return frozenset(found)
+            names.add(self.order.name)
+        return frozenset(names)

@@ -58,4 +58,4 @@ class ConsoleLines(logging.Formatter):
 
 def without_credentials(text: str) -> str:
     """`text` with `***` in place of passwords and tokens."""
-    return _CREDENTIALS.sub(lambda found: f"{found[1]}***@" if found[1] else f"{found[2]}***", text)
+    return _CREDENTIALS.sub(lambda match: f"{match[1]}***@" if match[1] else f"{match[2]}***", text)

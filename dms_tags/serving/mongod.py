@@ -37,8 +37,8 @@ def find_mongod(configured: str | None = None) -> Path:
 
     Raises `CannotStart` where there is none, or where the one found does not run.
     """
-    found = shutil.which(configured or "mongod")
-    binary = Path(found) if found else None if configured else _packaged_mongod()
+    path = shutil.which(configured or "mongod")
+    binary = Path(path) if path else None if configured else _packaged_mongod()
     if binary is None:
         wanted = f"no mongod at {configured}" if configured else "no mongod on the PATH or in the environment"
         raise CannotStart(

@@ -133,8 +133,8 @@ class Database:
 
     def collection(self, name: str) -> Documents:
         """A collection by name."""
-        found = self._database[name]
-        return AtomicCollection(found, self._lock) if self.mock else found  # type: ignore[return-value]
+        collection = self._database[name]
+        return AtomicCollection(collection, self._lock) if self.mock else collection  # type: ignore[return-value]
 
     def majority(self, collection: Documents) -> Documents:
         """`collection`, read with majority read concern: nothing that it shows can be rolled back."""

@@ -47,19 +47,19 @@ class AtomicCollection:
 
     def find_one_and_update(self, query: Mapping[str, Any], update: Mapping[str, Any], **_: Any) -> Document | None:
         with self._lock:
-            found = self._collection.find_one(query)
-            if found is None:
+            before = self._collection.find_one(query)
+            if before is None:
                 return None
-            self._collection.update_one({**query, "_id": found["_id"]}, update)
-            after: Document | None = self._collection.find_one({"_id": found["_id"]})
+            self._collection.update_one({**query, "_id": before["_id"]}, update)
+            after: Document | None = self._collection.find_one({"_id": before["_id"]})
             return after
 
     def bulk_write(self, operations: list[UpdateOne], **_: Any) -> _Matched:
         # PyMongo's own update operations pass mongomock arguments that it does not know
         with self._lock:
             matched = sum(
-                self._collection.update_one(one._filter, one._doc, upsert=bool(one._upsert)).matched_count  # noqa: SLF001 - no public way
-                for one in operations
+                self._collection.update_one(operation._filter, operation._doc, upsert=bool(operation._upsert)).matched_count  # noqa: SLF001 - no public way
+                for operation in operations
             )
         return _Matched(matched)
 

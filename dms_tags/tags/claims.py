@@ -32,7 +32,7 @@ from dms_tags.store.waiting import awaited
 from dms_tags.tags.finder import Finder
 from dms_tags.tags.leases import Leases
 from dms_tags.tags.pools import Pools
-from dms_tags.tags.service import Definitions
+from dms_tags.tags.service import RuleBook
 from dms_tags.tags.writes import KEPT_REPLIES, Write, compose
 
 MAX_LOST: Final = 40
@@ -88,7 +88,7 @@ class Claims:
         self,
         database: Database,
         leases: Leases,
-        definitions: Definitions,
+        definitions: RuleBook,
         clock: Callable[[], Clock],
         own: Callable[[], datetime] | None = None,
     ) -> None:

@@ -24,7 +24,7 @@ class Rules(Protocol):
         """Raises `UnknownState` or `TransitionNotAllowed` unless a tag may begin in `state`."""
 
 
-class Definitions(Protocol):
+class RuleBook(Protocol):
     """Where the rules of tags come from."""
 
     def rules(self, tenant: str, name: str) -> Rules | None:
@@ -34,7 +34,7 @@ class Definitions(Protocol):
 class TagService:
     """Tags on resources, under the rules of their definitions."""
 
-    def __init__(self, store: TagStore, definitions: Definitions) -> None:
+    def __init__(self, store: TagStore, definitions: RuleBook) -> None:
         self._store = store
         self._definitions = definitions
 

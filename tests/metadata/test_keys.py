@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dms_tags.metadata.definitions import Definitions
+from dms_tags.metadata.definitions import LabelDefinitions
 from dms_tags.metadata.model import Draft
 from dms_tags.metadata.service import MetadataService
 from dms_tags.model import Actor, Terms
@@ -135,7 +135,7 @@ def test_earlier_definitions(service: Service) -> None:
     earlier(service, region, second, key="Region")
     earlier(service, tier, key="Tier")
     service.database.prepare()
-    renewed = Definitions(service.database, service.services.store, service.services.metadata._spellings)  # noqa: SLF001 - a service that starts
+    renewed = LabelDefinitions(service.database, service.services.store, service.services.metadata._spellings)  # noqa: SLF001 - a service that starts
     service.services.metadata.definitions = renewed
 
     refused(service.client.post("/tags", json=BODY | {"key": "tier"}), *TAKEN)

@@ -73,24 +73,24 @@ ERROR_SCHEMA: Final[Mapping[str, Any]] = {
 
 def render(error: Exception) -> Response:
     """An error as the chain tags API's clients know it, with the request's own trace id."""
-    found = failure(error)
+    told = failure(error)
     if isinstance(error, ParameterMissing):
         code = MISSING
     elif isinstance(error, NotBoolean):
         code = NOT_BOOLEAN
-    elif found.problem.slug in CODES:
-        code = CODES[found.problem.slug]
-    elif found.problem.status == 400:
+    elif told.problem.slug in CODES:
+        code = CODES[told.problem.slug]
+    elif told.problem.status == 400:
         code = INVALID
     else:
-        code = Code(9000 + found.problem.status, found.problem.slug.replace("-", "_"))
-    status = code.status or found.problem.status
+        code = Code(9000 + told.problem.status, told.problem.slug.replace("-", "_"))
+    status = code.status or told.problem.status
     document = {
         "result": {"code": 2, "status": "error"},
-        "error": {"code": code.number, "name": code.name, "description": found.detail, **found.members},
+        "error": {"code": code.number, "name": code.name, "description": told.detail, **told.members},
     }
     response = Response(json.dumps(document), status, mimetype="application/json")
-    response.headers.update(found.headers)
+    response.headers.update(told.headers)
     if status == 401:
         response.headers["WWW-Authenticate"] = CHALLENGE
     echo_trace(response)

@@ -84,8 +84,8 @@ def get_tag(call: Call) -> Response:
     if at is not None:
         then = call.services.chains.get_at(_session(call), call.arguments["id"], at)
         return json_answer(schemas.envelope("get-tag", {"tag": schemas.tag_document(then)}))
-    found = call.services.chains.get(_session(call), call.arguments["id"])
-    return _answer_tag("get-tag", found, Changed(found.tag, found.tag.trace_id))
+    tag = call.services.chains.get(_session(call), call.arguments["id"])
+    return _answer_tag("get-tag", tag, Changed(tag.tag, tag.tag.trace_id))
 
 
 @api.route(
@@ -101,14 +101,14 @@ def get_tags(call: Call) -> Response:
     In order of id, deleted ones too unless exclude_inactive. READ on the chain.
     """
     limit, offset = call.arguments["limit"], call.arguments["offset"]
-    found = call.services.chains.list(
+    page = call.services.chains.list(
         _session(call),
         call.arguments["chain_id"],
         only_active=call.arguments["exclude_inactive"],
         limit=limit,
         offset=offset,
     )
-    results = {"limit": limit, "offset": offset, "tags": [schemas.tag_document(one) for one in found]}
+    results = {"limit": limit, "offset": offset, "tags": [schemas.tag_document(tag) for tag in page]}
     return json_answer(schemas.envelope("get-tags", results))
 
 
@@ -125,8 +125,8 @@ def delete_tag(call: Call) -> Response:
 
     It stays readable as deleted and cannot be changed any more. DELETE on the chain.
     """
-    found, changed = call.services.chains.delete(_session(call), call.arguments["id"], locks.terms(call))
-    return _answer_tag("delete-tag", found, changed)
+    tag, changed = call.services.chains.delete(_session(call), call.arguments["id"], locks.terms(call))
+    return _answer_tag("delete-tag", tag, changed)
 
 
 def _session(call: Call) -> Session:
@@ -135,5 +135,5 @@ def _session(call: Call) -> Session:
     return identity.session
 
 
-def _answer_tag(call_name: str, found: ChainTag, changed: Changed) -> Response:
-    return stamp(json_answer(schemas.envelope(call_name, {"tag": schemas.tag_document(found)})), changed)
+def _answer_tag(call_name: str, tag: ChainTag, changed: Changed) -> Response:
+    return stamp(json_answer(schemas.envelope(call_name, {"tag": schemas.tag_document(tag)})), changed)

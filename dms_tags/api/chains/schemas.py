@@ -106,18 +106,18 @@ def envelope(call_name: str, results: Mapping[str, Any]) -> dict[str, Any]:
     return {"result": {"code": 1, "status": "ok"}, "results": {**results, "result_type": call_name}}
 
 
-def tag_document(found: ChainTag) -> dict[str, Any]:
+def tag_document(tag: ChainTag) -> dict[str, Any]:
     """A tag as it goes out."""
-    chain = found.chain
+    chain = tag.chain
     return {
-        "active": found.state["active"],
+        "active": tag.state["active"],
         "chain": {"email_address": chain.email, "id": chain.id, "name": chain.name, "phone_number": chain.phone},
-        "created_date": _spell(found.tag.since),
-        "deleted": found.state["deleted"],
-        "id": found.id,
-        "last_modified_date": _spell(found.tag.changed),
-        "model_class": found.model_class,
-        "value": found.state["value"],
+        "created_date": _spell(tag.tag.since),
+        "deleted": tag.state["deleted"],
+        "id": tag.id,
+        "last_modified_date": _spell(tag.tag.changed),
+        "model_class": tag.model_class,
+        "value": tag.state["value"],
     }
 
 

@@ -69,7 +69,7 @@ def claim(call: Call, name: str, state: int) -> Response:
             locks.idempotency(call, repr(statement)),
         )
     )
-    response = json_answer({"objects": [{"properties": _claimed(call, one)} for one in claimed]})
+    response = json_answer({"objects": [{"properties": _claimed(call, each)} for each in claimed]})
     if len(claimed) == 1:
         tag = claimed[0].tag
         return stamp(response, Changed(tag, tag.trace_id, replayed=claimed[0].replayed))

@@ -59,22 +59,22 @@ ERROR_SCHEMA: Final[Mapping[str, Any]] = {
 
 def render(error: Exception) -> Response:
     """An error as the metadata API's clients know it, with the request's own trace id."""
-    found = failure(error)
-    status = found.problem.status
+    told = failure(error)
+    status = told.problem.status
     document = {
         "type": TYPES.get(status, "invalid_request_error"),
-        "code": _code(error, found),
-        "message": found.detail,
-        "doc_url": page_of(found.problem),
-        **found.members,
+        "code": _code(error, told),
+        "message": told.detail,
+        "doc_url": page_of(told.problem),
+        **told.members,
     }
     response = Response(json.dumps(document), status, mimetype="application/json")
-    response.headers.update(found.headers)
+    response.headers.update(told.headers)
     echo_trace(response)
     return response
 
 
-def _code(error: Exception, found: Failure) -> str:
+def _code(error: Exception, told: Failure) -> str:
     if isinstance(error, ParameterMissing):
         return "parameter_missing"
-    return CODES.get(found.problem.slug, found.problem.slug.replace("-", "_"))
+    return CODES.get(told.problem.slug, told.problem.slug.replace("-", "_"))

@@ -19,7 +19,7 @@ from dms_tags.api.metadata.parameters import AT, FORCE, PATH, TAG_PAGE, TYPE, VA
 from dms_tags.api.parameters import TRACE_ID_MUST_MATCH
 from dms_tags.errors import InvalidParameter
 from dms_tags.identity.model import Identity, Permission
-from dms_tags.metadata.model import Definition, Value
+from dms_tags.metadata.model import LabelDefinition, Value
 from dms_tags.model import Changed, Kind, Resource
 
 api = Api("metadata", "", render, ERROR_SCHEMA, security=("bearer",), roots=("/tags", "/resources"))
@@ -262,14 +262,14 @@ def _values(call: Call, tag_id: str, value: str | None) -> Response:
     return _paged(call, json_answer([schemas.value_document(listed) for listed in page]), last)
 
 
-def _with_values(call: Call, definition: Definition) -> dict[str, Any]:
+def _with_values(call: Call, definition: LabelDefinition) -> dict[str, Any]:
     values = call.services.metadata.reader.values(call.identity.tenant, definition.id, limit=schemas.EMBEDDED + 1)
     return schemas.definition_document(definition, values)
 
 
 def _changed_definition(tag_id: str, changed: Changed, status: int) -> Response:
     assert changed.tag is not None  # noqa: S101 - what was made or changed is there
-    return stamp(json_answer(schemas.definition_document(Definition.of(tag_id, changed.tag)), status), changed)
+    return stamp(json_answer(schemas.definition_document(LabelDefinition.of(tag_id, changed.tag)), status), changed)
 
 
 def _paged(call: Call, response: Response, cursor: str | None) -> Response:

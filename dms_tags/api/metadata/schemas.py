@@ -10,7 +10,7 @@ from marshmallow import ValidationError, post_load
 from dms_tags import names
 from dms_tags.api.members import Anything, Body, Choice, Each, Missing, Text
 from dms_tags.errors import DefinitionNotFound, InvalidObjectId, InvalidParameter, Malformed, ParameterMissing
-from dms_tags.metadata.model import COLOR_PATTERN, MAX_KEY, MAX_VALUE, TYPES, Definition, Draft, Value, is_color, is_tag_id
+from dms_tags.metadata.model import COLOR_PATTERN, MAX_KEY, MAX_VALUE, TYPES, Draft, LabelDefinition, Value, is_color, is_tag_id
 from dms_tags.model import Kind
 from dms_tags.names import spell_time
 
@@ -174,19 +174,19 @@ def value(text: str) -> str:
     return text
 
 
-def value_document(found: Value) -> dict[str, Any]:
+def value_document(value: Value) -> dict[str, Any]:
     """A value as it goes out."""
     return {
-        "tag_id": found.tag.name,
-        "correlation_id": found.resource.id,
-        "correlation_type": str(found.resource.kind),
-        "value": found.tag.state,
-        "created_at": spell_time(found.tag.since),
-        "updated_at": spell_time(found.tag.changed),
+        "tag_id": value.tag.name,
+        "correlation_id": value.resource.id,
+        "correlation_type": str(value.resource.kind),
+        "value": value.tag.state,
+        "created_at": spell_time(value.tag.since),
+        "updated_at": spell_time(value.tag.changed),
     }
 
 
-def definition_document(definition: Definition, values: Iterable[Value] | None = None) -> dict[str, Any]:
+def definition_document(definition: LabelDefinition, values: Iterable[Value] | None = None) -> dict[str, Any]:
     """A definition as it goes out; of its values the first `EMBEDDED`, None: without."""
     document: dict[str, Any] = {
         "id": definition.id,
@@ -197,13 +197,13 @@ def definition_document(definition: Definition, values: Iterable[Value] | None =
         "updated_at": spell_time(definition.tag.changed),
     }
     if values is not None:
-        listed = [value_document(found) for found in values]
+        listed = [value_document(value) for value in values]
         document["values"] = listed[:EMBEDDED]
         if len(listed) > EMBEDDED:
             document["more_values"] = True
     return document
 
 
-def label_document(definition: Definition, found: Value) -> dict[str, Any]:
+def label_document(definition: LabelDefinition, value: Value) -> dict[str, Any]:
     """A label of a resource as it goes out."""
-    return {"tag_id": definition.id, "key": definition.key, "color": definition.color, "value": found.tag.state}
+    return {"tag_id": definition.id, "key": definition.key, "color": definition.color, "value": value.tag.state}

@@ -61,8 +61,8 @@ class Identities:
     def current(self) -> LogIdentity | None:
         """The identity, None before the first key was made known."""
         with store_errors():
-            found = self._read.find_one({"_id": _ID})
-        return None if found is None else _identity(found)
+            kept = self._read.find_one({"_id": _ID})
+        return None if kept is None else _identity(kept)
 
     def adopt(self, public: bytes, origin: str) -> LogIdentity:
         """Makes `public` the key of a database that has none; the identity that then holds, whoever was first."""
@@ -70,9 +70,9 @@ class Identities:
             with store_errors():
                 self._kept.insert_one({"_id": _ID, "origin": origin, "public": public, "earlier": []})
         except DuplicateKeyError:
-            found = self.current()
-            if found is not None:
-                return found
+            standing = self.current()
+            if standing is not None:
+                return standing
         return LogIdentity(origin, public)
 
     def replace(self, old: LogIdentity, public: bytes, origin: str) -> bool:

@@ -120,9 +120,9 @@ class Checkpointer:
         if identity is None and self._key is None:
             return None
         name = "" if identity is None else identity.log(tenant)
-        found = self.log.covering(name, position) if identity is not None else None
-        if found is not None:
-            return found
+        covering = self.log.covering(name, position) if identity is not None else None
+        if covering is not None:
+            return covering
         try:
             signed = self.checkpoint(tenant)
         except (Unproven, CannotStart) as error:
@@ -201,9 +201,9 @@ class Checkpointer:
         pause = threading.Event()
         give_up = monotonic() + self._patience
         while name and monotonic() < give_up:
-            found = self.log.covering(name, position)
-            if found is not None:
-                return found
+            covering = self.log.covering(name, position)
+            if covering is not None:
+                return covering
             pause.wait(0.1)
         return None
 

@@ -45,8 +45,8 @@ class Log:
     def tenants(self) -> list[str]:
         """The tenants that have a trail."""
         with store_errors():
-            found = {*self.trail.entries.distinct("tenant"), *self._tiles_read.distinct("tenant")}
-        return sorted(found)
+            names = {*self.trail.entries.distinct("tenant"), *self._tiles_read.distinct("tenant")}
+        return sorted(names)
 
     def tree(self, tenant: str) -> TileTree:
         """The tenant's tree as its tiles tell it."""
@@ -56,8 +56,8 @@ class Log:
         """The hashes of those of the tiles that there are."""
         ids = {_tile_id(tenant, tile): tile for tile in wanted}
         with store_errors():
-            found = self._tiles_read.find({"_id": {"$in": list(ids)}}, {"hashes": 1})
-            return {ids[tile["_id"]]: bytes(tile["hashes"]) for tile in found}
+            documents = self._tiles_read.find({"_id": {"$in": list(ids)}}, {"hashes": 1})
+            return {ids[tile["_id"]]: bytes(tile["hashes"]) for tile in documents}
 
     def size(self, tenant: str, level: int = 0) -> int:
         """How many hashes the level has: at level 0 the entries that the tree covers."""
@@ -89,8 +89,8 @@ class Log:
 
     def leaf(self, tenant: str, position: int) -> bytes | None:
         """The hash of the entry at `position` as the trail has it; None where it has none, also because it was archived."""
-        found = self.trail.run(tenant, position - 1, position)
-        return merkle.leaf_hash(canonical(flat(found[0]))) if found else None
+        entries = self.trail.run(tenant, position - 1, position)
+        return merkle.leaf_hash(canonical(flat(entries[0]))) if entries else None
 
     def _leaves(self, tenant: str, begin: int, end: int) -> list[bytes]:
         hashes = []

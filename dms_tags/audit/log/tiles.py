@@ -43,10 +43,10 @@ class TileName:
     def parse(cls, path: str) -> TileName | None:
         """What `<L>/<N>[.p/<W>]` or `entries/<N>[.p/<W>]` names; None where it names nothing."""
         level, _, name = path.partition("/")
-        found = _NAME.fullmatch(name)
-        if found is None or not (level == "entries" or (_LEVEL.fullmatch(level) and int(level) < 64)):
+        match = _NAME.fullmatch(name)
+        if match is None or not (level == "entries" or (_LEVEL.fullmatch(level) and int(level) < 64)):
             return None
-        number, width = int(found[1].replace("/", "").replace("x", "")), int(found[2] or WIDTH)
+        number, width = int(match[1].replace("/", "").replace("x", "")), int(match[2] or WIDTH)
         tile = cls(None if level == "entries" else int(level), number, width)
         # there is one spelling of each tile, so that caches hold it once: no x000 in front, no full width spelt out
         return tile if str(tile) == path else None

@@ -42,8 +42,8 @@ class Witness(ABC):
         # the place may hold a password, so it is not kept in the open
         key = f"{sha256(self._place.encode()).hexdigest()[:16]}:{name}"
         with store_errors():
-            found = self._kept.find_one({"_id": key})
-        taken = found["number"] if found is not None else 0
+            progress = self._kept.find_one({"_id": key})
+        taken = progress["number"] if progress is not None else 0
         for document in self._log.after(name, taken, BATCH):
             if not self._hand_over(document):
                 self._again_at, self._pause = monotonic() + self._pause, min(PAUSE_MOST, self._pause * 2)

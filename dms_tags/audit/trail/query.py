@@ -135,10 +135,10 @@ class TrailQuery:
         return bisect(cut, head, lambda position: self._recorded(tenant, position) < moment)
 
     def _recorded(self, tenant: str, position: int) -> datetime:
-        found = self._first({"tenant": tenant, "position": position}, "recordedAt", "position")
-        if found is None:  # archived since the bisection began
+        entry = self._first({"tenant": tenant, "position": position}, "recordedAt", "position")
+        if entry is None:  # archived since the bisection began
             return self._trail.cut_time(tenant)
-        recorded: datetime = found["recordedAt"]
+        recorded: datetime = entry["recordedAt"]
         return recorded
 
     def _plan(self, tenant: str, filters: Filters, low: int, high: int) -> _Plan:
@@ -186,18 +186,18 @@ class TrailQuery:
         where["revision"] = {"$gt": upto(low), "$lte": upto(high)}
 
     def _end(self, of: Mapping[str, Any], direction: int) -> tuple[int, int] | None:
-        found = self._first(of, "position", "revision", direction)
-        return None if found is None else (found["revision"], found["position"])
+        entry = self._first(of, "position", "revision", direction)
+        return None if entry is None else (entry["revision"], entry["position"])
 
     def _position(self, of: Mapping[str, Any], revision: int) -> int:
-        found = self._first({**of, "revision": revision}, "position", "revision")
-        return 0 if found is None else int(found["position"])
+        entry = self._first({**of, "revision": revision}, "position", "revision")
+        return 0 if entry is None else int(entry["position"])
 
     def _first(self, where: Mapping[str, Any], member: str, hint: str, direction: int = ASCENDING) -> Document | None:
         """The first entry along `hint`, an index named after what it runs along, with that and `member`."""
         with store_errors():
-            found = self._trail.entries.find(where, {hint: 1, member: 1}, sort=[(hint, direction)], limit=1, hint=hint)
-            return next(iter(found), None)
+            entries = self._trail.entries.find(where, {hint: 1, member: 1}, sort=[(hint, direction)], limit=1, hint=hint)
+            return next(iter(entries), None)
 
     def _read(self, plan: _Plan, *, descending: bool, start: Mapping[str, Any] | None, limit: int) -> list[Entry]:
         where = plan.where

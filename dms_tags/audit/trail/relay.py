@@ -158,10 +158,10 @@ class Relay:
             }
             for work in works
         ]
-        present = {found["_id"]: found for found in self._trail.entries.find({"_id": {"$in": ids}}, {"revision": 1})}
+        present = {entry["_id"]: entry for entry in self._trail.entries.find({"_id": {"$in": ids}}, {"revision": 1})}
         taken = {
-            (found["tenant"], found["resource"]): found["_id"]
-            for found in self._trail.entries.find({"$or": nexts}, {"tenant": 1, "resource": 1})
+            (entry["tenant"], entry["resource"]): entry["_id"]
+            for entry in self._trail.entries.find({"$or": nexts}, {"tenant": 1, "resource": 1})
         }
         sound = []
         for work, key in zip(works, nexts, strict=True):
@@ -184,9 +184,9 @@ class Relay:
         self._step("number")
         waiting = [(record["at"], work, index) for work in works for index, record in enumerate(work.records)]
         # Within a resource `at` never runs backwards and the sort is stable: its records keep their order
-        waiting.sort(key=lambda one: (one[1].document["tenant"], one[0]))
+        waiting.sort(key=lambda item: (item[1].document["tenant"], item[0]))
         made: list[Entry] = []
-        for tenant, group in groupby(waiting, key=lambda one: one[1].document["tenant"]):
+        for tenant, group in groupby(waiting, key=lambda item: item[1].document["tenant"]):
             position, last = self._head(tenant)
             recorded_at = max(self._clock(), last)
             for _, work, index in group:

@@ -78,14 +78,14 @@ class Trail:
     def cut(self, tenant: str) -> int:
         """The last position that was archived away, 0 where none was."""
         with store_errors():
-            found = self._heads.find_one({"_id": tenant})
-        return int(found["cut"]) if found is not None else 0
+            archived = self._heads.find_one({"_id": tenant})
+        return int(archived["cut"]) if archived is not None else 0
 
     def cut_time(self, tenant: str) -> datetime:
         """The `recordedAt` of the last entry that was archived away; the beginning of time where none was."""
         with store_errors():
-            found = self._heads.find_one({"_id": tenant})
-        return BEGINNING if found is None else found["recordedAt"]
+            archived = self._heads.find_one({"_id": tenant})
+        return BEGINNING if archived is None else archived["recordedAt"]
 
     def of_valid_orders(self, tenant: str) -> Mapping[str, Any]:
         """The condition on baselines that were made by an order to archive which moved the cut."""
@@ -228,8 +228,10 @@ class Trail:
             {"_id": resource.key} if resource is not None else {"tenant": tenant, "outbox.0.at": {"$gt": BEGINNING}}
         )
         with store_errors():
-            found = self._database.tags.find(where, {"outbox.id": 1}, hint=None if resource is not None else "outbox")
-            return {document["_id"]: {record["id"] for record in document["outbox"]} for document in found if document["outbox"]}
+            documents = self._database.tags.find(where, {"outbox.id": 1}, hint=None if resource is not None else "outbox")
+            return {
+                document["_id"]: {record["id"] for record in document["outbox"]} for document in documents if document["outbox"]
+            }
 
 
 @dataclass(frozen=True, slots=True)
