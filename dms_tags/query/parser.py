@@ -40,6 +40,9 @@ T = TypeVar("T")
 
 MAX_LENGTH: Final = 50_000
 """Characters of a statement, at most."""
+SHORT: Final = 1_000
+"""A statement of so many characters is remembered, since workers ask the same ones again and again; a longer one takes long
+to read, some 4 ms for 1,000 characters."""
 MAX_DEPTH: Final = 20
 """Parentheses and NOTs within each other, at most."""
 MAX_VALUES: Final = 1_000
@@ -73,6 +76,10 @@ def parse(text: str) -> Statement:
     Raises `InvalidQuery`, naming line, column and what was expected there, for a text outside the grammar or beyond
     the bounds of this module.
     """
+    return _parse_once(text) if len(text) <= SHORT else _parse(text)
+
+
+def _parse(text: str) -> Statement:
     if len(text) > MAX_LENGTH:
         raise InvalidQuery(f"a statement has at most {MAX_LENGTH:,} characters, this one {len(text):,}")
     try:
@@ -82,6 +89,9 @@ def parse(text: str) -> Statement:
     if not isinstance(statement, Statement):
         raise TypeError(f"the grammar gave a {type(statement).__name__}")
     return statement
+
+
+_parse_once = lru_cache(maxsize=256)(_parse)
 
 
 @lru_cache(maxsize=1)

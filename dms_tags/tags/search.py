@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import sleep
 from typing import Final
 
 from dms_tags.model import Tag
 from dms_tags.query.compiler import Scope, compile_statement
 from dms_tags.query.moments import Clock
+from dms_tags.query.parser import SHORT, parse
 from dms_tags.query.statement import Statement
 from dms_tags.store.database import Database
 from dms_tags.store.documents import tag_of
 from dms_tags.tags.finder import Finder
 from dms_tags.tags.leases import Leases
+from dms_tags.tags.share import Share
 
 MAX_ITEMS: Final = 1_000
 MAX_SKIP: Final = 10_000
@@ -34,8 +37,22 @@ class Search:
 
     def __init__(self, database: Database, leases: Leases, clock: Callable[[], Clock]) -> None:
         self.finder = Finder(database)
+        self._reading = Share(1, "long statements")
         self._leases = leases
         self._clock = clock
+
+    def read(self, text: str) -> Statement:
+        """What a statement says.  Raises `InvalidQuery`, and for a long one `StoreUnavailable` where others are being read.
+
+        To read a long one keeps the processor from every other call of the process, so they come one by one, and others
+        get their turn in between.
+        """
+        if len(text) <= SHORT:
+            return parse(text)
+        with self._reading.place():
+            statement = parse(text)
+            sleep(0)  # the place is still taken while others have their turn
+            return statement
 
     def page(self, tenant: str, statement: Statement, skip: int, limit: int) -> Page:
         """Up to `limit` objects after the first `skip`.  Raises `InvalidQuery` where it takes too long, `StoreUnavailable`.

@@ -113,3 +113,28 @@ def test_searches_that_fill_their_share_hinder_no_other_call(service: Service) -
         post(service, "/objects/a/tags/other/state/1")
 
     assert 1 == search(service, QUEUED)["totalNumItems"]
+
+
+def test_long_statements_are_read_one_by_one(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one is read others that are long wait or are sent away; short ones are read, and once for all that ask the same."""
+    long = f"{QUEUED} OR " + " OR ".join(f"system:tags[ocr].state={number}" for number in range(60))
+    search_ = service.services.search
+    reading, go_on = threading.Event(), threading.Event()
+
+    def slow(_: float) -> None:
+        reading.set()
+        go_on.wait(20)
+
+    monkeypatch.setattr("dms_tags.tags.search.sleep", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(search_.read, long)
+        assert reading.wait(20)
+        waiting = pool.submit(search_.read, long)
+        assert search_.read(QUEUED) is search_.read(QUEUED)
+        with pytest.raises(StoreUnavailable, match="too many long statements"):
+            search_.read(long)
+        go_on.set()
+        with pytest.raises(StoreUnavailable, match="too many long statements"):
+            waiting.result()
+
+    assert first.result() == parse(long)

@@ -15,7 +15,7 @@ from dms_tags.api.members import Body, Part, Text, Whole
 from dms_tags.errors import InvalidBody, InvalidParameter
 from dms_tags.identity.model import Permission
 from dms_tags.model import Tag
-from dms_tags.query import Statement, parse
+from dms_tags.query import Statement
 from dms_tags.tags.search import MAX_ITEMS, MAX_SKIP
 
 DEFAULT_ITEMS: Final = 50
@@ -43,7 +43,7 @@ def readable(call: Call, text: str) -> Statement:
 
     To ask about a tag is to read it: a caller could otherwise learn its state by asking.
     """
-    statement = parse(text)
+    statement = call.services.search.read(text)
     for name in sorted(statement.names()):
         call.identity.require_name(Permission.READ, name)
     return statement
