@@ -133,8 +133,8 @@ def test_long_statements_are_read_one_by_one(service: Service, monkeypatch: pyte
         assert search_.read(QUEUED) is search_.read(QUEUED)
         with pytest.raises(StoreUnavailable, match="too many long statements"):
             search_.read(long)
-        go_on.set()
         with pytest.raises(StoreUnavailable, match="too many long statements"):
             waiting.result()
+        go_on.set()
 
     assert first.result() == parse(long)
