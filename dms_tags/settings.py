@@ -148,6 +148,11 @@ class Settings:
     )
     body_limit: int = _setting(1_000_000, _whole(1_000, 100_000_000), "largest request body, in bytes")
     rate: int = _setting(0, _rate, "requests a second that one identity may send, in each process; `off` or unset: any number")
+    drain_seconds: int | None = _setting(
+        None,
+        _whole(0, 600),
+        "seconds for which a service that is told to stop serves on, no longer ready; unset: 5, on a loopback address 0",
+    )
     request_seconds: int = _setting(10, _whole(1, 600), "time a client has to send a request, in seconds")
     trusted_proxies: tuple[str, ...] = _setting((), _networks, "networks whose X-Forwarded-* headers are believed, with commas")
     metrics_token: str | None = _setting(
@@ -215,6 +220,13 @@ class Settings:
                 "bind to 127.0.0.1, or use DMS_TAGS_AUTH=tokens or jwt"
             )
         return chosen
+
+    @property
+    def drain(self) -> int:
+        """Seconds from being told to stop until nothing new is taken any more."""
+        if self.drain_seconds is not None:
+            return self.drain_seconds
+        return 0 if self.on_loopback else 5
 
     @property
     def in_memory(self) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from dms_tags import draining
 from dms_tags.api.dms.stream import EventStream
 from dms_tags.api.guard import Guard
 from dms_tags.audit.export.exporter import Exporter
@@ -31,6 +32,9 @@ from dms_tags.tags.leases import Leases
 from dms_tags.tags.search import Search
 from dms_tags.tags.service import TagService
 from dms_tags.tags.store import TagStore
+
+READY_SECONDS: Final = 0.8
+"""What `/health/ready` may take of MongoDB's time: it answers within a second, also where MongoDB does not."""
 
 
 class Services:
@@ -76,9 +80,23 @@ class Services:
                 self.database.prepare()
                 self._prepared = True
 
-    def require_ready(self) -> None:
-        """Raises `StoreUnavailable`, saying why, unless MongoDB answers, the database is up to date and the trail moves."""
-        self.prepare()
-        self.database.ping()
-        if self.trail.stands_still():
-            raise StoreUnavailable("the relay stands still: changes are made, and none enters the audit trail", retry_after=5)
+    def require_ready(self) -> list[str]:
+        """What an operator should know although the service does its work.
+
+        Raises `StoreUnavailable`, saying why, within a second, unless MongoDB answers, the database is up to date, the trail
+        moves and the service is not about to stop.
+        """
+        if draining.begun():
+            raise StoreUnavailable("the service is about to stop: it serves what comes, and wants no new callers", retry_after=5)
+        with self.database.within(READY_SECONDS):
+            self.prepare()
+            self.database.ping()
+            if self.trail.stands_still():
+                raise StoreUnavailable("the relay stands still: changes are made, and none enters the audit trail", retry_after=5)
+            return list(self._warnings())
+
+    def _warnings(self) -> Iterator[str]:
+        if self.checkpointer.identities.current() is None:
+            yield "nothing is signed: this database has no signing key yet; `dms-tags audit keygen` makes one"
+        if self.database.clock.off:
+            yield "this machine's clock is more than a second from MongoDB's: set it"

@@ -20,9 +20,11 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from dms_tags import draining
 from dms_tags.audit.log.keys import embedded_key
 from dms_tags.errors import CannotStart
 from dms_tags.serving import logs
@@ -63,7 +65,8 @@ class Supervisor:
         self._settings = settings
         self._embedded = Embedded(settings) if settings.mongo_uri is None else None
         self._children: list[Child] = []
-        self._stopping = False
+        self._told = 0
+        """How often it was told to stop."""
 
     def run(self) -> int:
         """Starts everything, and watches over it until told to stop."""
@@ -77,10 +80,12 @@ class Supervisor:
             cleanup.callback(os.close, told)
             os.set_blocking(reports, False)
             metrics = cleanup.enter_context(tempfile.TemporaryDirectory(prefix="dms-tags-metrics-"))
+            self._draining = Path(metrics, "draining")
             environment = {
                 **os.environ,
                 "DMS_TAGS_BIND": address_of(listener),
                 "PROMETHEUS_MULTIPROC_DIR": metrics,
+                draining.VARIABLE: str(self._draining),
                 REPORT: str(told),
             }
             if self._embedded is not None:
@@ -96,9 +101,12 @@ class Supervisor:
             log.info("listens", extra={"fields": facts})
             sys.stdout.write(welcome(self._settings, address_of(listener)))
             sys.stdout.flush()
-            while not self._stopping:
+            while not self._told:
                 self._look_after(reports)
                 time.sleep(POLL_SECONDS)
+            self._drain(reports)
+            # Before anyone else closes it: a connection that only this process could accept would be reset
+            listener.close()
             log.info("stops: finishes what was begun")
         log.info("stopped")
         return 0
@@ -113,6 +121,17 @@ class Supervisor:
             self._children.append(Child("keeper", keeper, environment, (told,)))
         for child in self._children:
             child.start()
+
+    def _drain(self, reports: int) -> None:
+        """Serves on for a while, no longer ready, so that whoever spreads calls over services sends no more; told twice, not."""
+        told = self._told
+        until = time.monotonic() + self._settings.drain
+        draining.begin(self._draining)
+        if self._settings.drain:
+            log.info("stops in %d s: serves on, and is not ready", self._settings.drain)
+        while time.monotonic() < until and self._told == told:
+            self._look_after(reports)
+            time.sleep(POLL_SECONDS)
 
     def _look_after(self, reports: int) -> None:
         _raise_reported(reports)
@@ -129,7 +148,7 @@ class Supervisor:
             child.wait(deadline)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's signature
-        self._stopping = True
+        self._told += 1
 
 
 class Child:

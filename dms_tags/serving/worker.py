@@ -15,6 +15,7 @@ import time
 from typing import Any, Final
 
 import gevent
+import gevent.socket
 from gevent.pool import Pool
 from gevent.server import StreamServer
 from gunicorn.http.errors import (
@@ -28,14 +29,17 @@ from gunicorn.http.message import Request
 from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
+from dms_tags import draining
 from dms_tags.settings import Settings
 
 ANSWER_SHARE: Final = 3
 """A client may take so many times `settings.request_seconds` for each piece of its answer."""
 GRACE_SECONDS: Final = 3.0
 """How long requests may still take once the service is told to stop; the service as a whole has 10 s."""
-LINGER_SECONDS: Final = 2.0
+LISTEN_SECONDS: Final = 2.0
 """How long a client that sends too much is listened to, so that it gets to read the answer."""
+LINGER_SECONDS: Final = 1.0
+"""A connection that was used so short a time ago may be used again: it is not closed under its client's hands."""
 POLL_SECONDS: Final = 0.1
 
 REFUSALS: Final = {
@@ -55,32 +59,68 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn is not typed
         settings: Settings = self.app.settings
         self._body_limit = settings.body_limit
         self._seconds = settings.request_seconds
-        self._idle: set[socket.socket] = set()
+        self._idle: dict[socket.socket, float] = {}
+        """Connections without a request at the moment, and since when, by the monotonic clock."""
+        self._leaving = False
         self._busy = 0
         super().init_process()
 
     def run(self) -> None:
-        """Serves until told to stop; then finishes the requests in progress, and closes idle connections at once."""
+        """Serves until told to stop; then takes what has connected already, and finishes what was begun."""
         servers = [self._listen(listener) for listener in self.sockets]
         while self.alive:
             self.notify()
+            if not self._leaving and draining.begun():
+                self._leave()
             gevent.sleep(POLL_SECONDS)
-        for server in servers:
-            server.close()
-        self.app.end_streams()
-        for client in self._idle:
-            # What has arrived already is still read, and answered; then the connection reads as ended.
-            _shut(client, socket.SHUT_RD)
+        self._leave()
+        for server, listener in zip(servers, self.sockets, strict=True):
+            self._close_listener(server, listener)
+        gevent.sleep(0)  # lets begin what was just taken
         deadline = time.monotonic() + GRACE_SECONDS
-        while self._busy and time.monotonic() < deadline:
+        while (self._busy or self._idle) and time.monotonic() < deadline:
             self.notify()
-            gevent.sleep(POLL_SECONDS)
+            self._close_idle(LINGER_SECONDS)
+            gevent.sleep(POLL_SECONDS / 2)
+        self._close_idle(0.0)
+
+    def _leave(self) -> None:
+        """From now on each answer ends its connection, and streams end, so that clients go where they can stay."""
+        self._leaving = True
+        self.app.end_streams()
+
+    def _close_listener(self, server: StreamServer, listener: gevent.socket.socket) -> None:
+        """Takes the connections that the system has made already, since those that nobody accepts would be reset, and closes.
+
+        Without letting anything else run in between: a client that comes a moment later is refused, and has sent nothing.
+        """
+        server.stop_accepting()
+        while True:
+            try:
+                descriptor, address = listener._sock._accept()  # noqa: SLF001 - gevent's own waits, and lets others run
+            except OSError:
+                break
+            client = gevent.socket.socket(listener.family, listener.type, listener.proto, fileno=descriptor)
+            server.pool.spawn(self.handle, Address(listener), client, address)
+        server.close()
+
+    def _close_idle(self, seconds: float) -> None:
+        """Ends connections that have been idle for so long; what has arrived on them already is still read, and answered.
+
+        One that was just used may be used again at this very moment: it gets its answer, and is closed with that.
+        """
+        before = time.monotonic() - seconds
+        for client in [client for client, since in self._idle.items() if since <= before]:
+            del self._idle[client]
+            _shut(client, socket.SHUT_RD)
 
     def _listen(self, listener: socket.socket) -> StreamServer:
         listener.setblocking(True)
 
+        own = Address(listener)
+
         def serve(client: socket.socket, address: Any) -> None:
-            self.handle(listener, client, address)
+            self.handle(own, client, address)
 
         server = StreamServer(listener, handle=serve, spawn=Pool(self.worker_connections))
         if self.cfg.workers > 1:
@@ -88,14 +128,14 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn is not typed
         server.start()
         return server
 
-    def handle(self, listener: socket.socket, client: socket.socket, address: Any) -> None:
+    def handle(self, listener: Address, client: socket.socket, address: Any) -> None:
         """Serves one connection from its first request to its last."""
         client.settimeout(self._seconds * ANSWER_SHARE)
-        self._idle.add(client)
+        self._idle[client] = time.monotonic()
         try:
             AsyncWorker.handle(self, listener, client, address)
         finally:
-            self._idle.discard(client)
+            self._idle.pop(client, None)
 
     def timeout_ctx(self) -> gevent.Timeout:
         """Bounds the wait for a request and the sending of its head, as a whole."""
@@ -103,8 +143,10 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn is not typed
 
     def handle_request(self, listener_name: Any, req: Request, sock: socket.socket, addr: Any) -> None:
         """Reads the body of one request, then has the application answer it."""
-        self._idle.discard(sock)
+        self._idle.pop(sock, None)
         self._busy += 1
+        if self._leaving:
+            req.force_close()
         # Where every answer is there already, this client's next request and MongoDB's reply alike, nothing would make a
         # connection wait, and the others would wait for it
         gevent.sleep(0)
@@ -120,7 +162,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn is not typed
                     _linger(sock)
         finally:
             self._busy -= 1
-            self._idle.add(sock)
+            self._idle[sock] = time.monotonic()
 
     def _read_body(self, req: Request, sock: socket.socket) -> bool:
         """Replaces the body by its bytes in memory; false if it is longer than it may be, and thus not all there."""
@@ -167,6 +209,17 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn is not typed
         _linger(client)
 
 
+class Address:
+    """What gunicorn asks a listening socket for with each request, also once that is closed: its own address."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._name = listener.getsockname()
+
+    def getsockname(self) -> Any:
+        """As a socket tells it."""
+        return self._name
+
+
 def _is_chunked(req: Request) -> bool:
     return any(name == "TRANSFER-ENCODING" for name, _ in req.headers)
 
@@ -180,7 +233,7 @@ def _answer(status: int, title: str, detail: str) -> bytes:
 def _linger(sock: socket.socket) -> None:
     # A socket closed with something unread is reset, and the client may lose the answer before it has read it.
     _shut(sock, socket.SHUT_WR)
-    with gevent.Timeout(LINGER_SECONDS, False):
+    with gevent.Timeout(LISTEN_SECONDS, False):
         try:
             while sock.recv(65_536):
                 pass

@@ -35,6 +35,11 @@ class DatabaseClock:
         self._asking = threading.Lock()
         self._off = False
 
+    @property
+    def off(self) -> bool:
+        """Whether this machine's clock was more than `TOLERANCE` from MongoDB's when it was last compared."""
+        return self._off
+
     def now(self) -> datetime:
         """The time in UTC, in whole milliseconds, by MongoDB's clock.  Raises `StoreUnavailable` where it was never told."""
         return _whole(self._own() + self._offset())

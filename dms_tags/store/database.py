@@ -6,11 +6,12 @@ The only other modules that speak MongoDB are the stores that are built on this 
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final
 
+import pymongo
 from pymongo import MongoClient, WriteConcern
 from pymongo.collection import Collection
 from pymongo.errors import (
@@ -139,6 +140,10 @@ class Database:
     def majority(self, collection: Documents) -> Documents:
         """`collection`, read with majority read concern: nothing that it shows can be rolled back."""
         return collection if self.mock else collection.with_options(read_concern=MAJORITY)
+
+    def within(self, seconds: float) -> AbstractContextManager[Any]:
+        """A context in which each exchange with MongoDB, looking for a server included, ends within so many seconds in all."""
+        return nullcontext() if self.mock else pymongo.timeout(seconds)
 
     def ping(self) -> None:
         """Raises `StoreUnavailable` unless the primary answers."""

@@ -29,17 +29,20 @@ def live(_: Call) -> Response:
     "/health/ready",
     permission=PUBLIC,
     responses={
-        200: STATUS,
+        200: {
+            **STATUS,
+            "properties": {"status": {"type": "string"}, "warnings": {"type": "array", "items": {"type": "string"}}},
+        },
         503: {
-            "description": "MongoDB does not answer, or the relay stands still",
+            "description": "MongoDB does not answer, the relay stands still, or the service is about to stop",
             "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}},
         },
     },
 )
 def ready(call: Call) -> Response:
     """Whether the service can do its work."""
-    call.services.require_ready()
-    return json_answer({"status": "ok"})
+    warnings = call.services.require_ready()
+    return json_answer({"status": "ok"} | ({"warnings": warnings} if warnings else {}))
 
 
 @api.route(
