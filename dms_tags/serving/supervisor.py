@@ -25,6 +25,7 @@ from typing import Final
 
 from dms_tags.audit.log.keys import embedded_key
 from dms_tags.errors import CannotStart
+from dms_tags.measures.processes import SUPERVISOR
 from dms_tags.serving import logs
 from dms_tags.serving.embedded import Embedded
 from dms_tags.serving.failure import VARIABLE as REPORT
@@ -82,6 +83,7 @@ class Supervisor:
                 "DMS_TAGS_BIND": address_of(listener),
                 "PROMETHEUS_MULTIPROC_DIR": metrics,
                 REPORT: str(told),
+                SUPERVISOR: str(os.getpid()),
             }
             if self._embedded is not None:
                 environment["DMS_TAGS_MONGO_URI"] = self._embedded.open()
