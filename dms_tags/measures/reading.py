@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Final
 
 from dms_tags.audit.log.signer import Checkpointer
+from dms_tags.audit.trail.entry import Entry
 from dms_tags.audit.trail.trail import Trail
 from dms_tags.errors import StoreUnavailable
 from dms_tags.measures.kept import Kept
@@ -35,7 +36,10 @@ ROUND_SECONDS: Final = 10.0
 """Least time between two looks at one queue."""
 
 SLICE_SECONDS: Final = 0.05
-"""For so long one look of the keeper counts tags, or one queue, whichever takes longer; the next goes on from there."""
+"""For so long one look of the keeper counts tags, or one queue, whichever takes longer; a later one goes on from there."""
+
+QUEUE_SHARE: Final = 0.01
+"""Share of the time that the keeper may count tags: after a long look it leaves them alone for longer."""
 
 
 class Measuring:
@@ -53,7 +57,7 @@ class Measuring:
         self._depths: dict[Queue, Depth | None] = {}
         self._due: deque[Queue] = deque()
         self._no_room = 0
-        self._round_at = 0.0
+        self._round_at = self._look_at = 0.0
 
     def run_once(self, stop: threading.Event) -> bool:
         """A duty of the keeper: measures once.  Raises `StoreUnavailable`, having noted it."""
@@ -63,7 +67,7 @@ class Measuring:
     def current(self) -> Measures | None:
         """What is known: of the keeper's last look, or where there is no keeper, of a look now."""
         if not self.kept.shared:
-            self._round_at = 0.0
+            self._round_at = self._look_at = 0.0
             try:
                 self._take(float("inf"), threading.Event())
             except StoreUnavailable:
@@ -104,31 +108,37 @@ class Measuring:
             newest = None if identity is None else self._checkpointer.log.newest(identity.log(tenant))
             signed = 0 if newest is None else int(newest["size"])
             head = self._trail.head(tenant)
-            # The first that no checkpoint covers; of a trail that was never signed it may be archived
-            begin = max(signed, self._trail.cut(tenant)) if head > signed else head
-            first = self._trail.run(tenant, begin, begin + 1)
+            first = self._first_after(tenant, signed) if head > signed else None
             trails.append(
                 TrailOf(
                     tenant,
                     head,
                     max(0, head - signed),
-                    _age(first[0]["recordedAt"], moment) if first else 0.0,
+                    0.0 if first is None else _age(first["recordedAt"], moment),
                     None if newest is None else _age(newest["at"], moment),
                 )
             )
         return tuple(trails)
 
+    def _first_after(self, tenant: str, position: int) -> Entry | None:
+        """The first entry after the position that was not archived."""
+        begin = max(position, self._trail.cut(tenant))
+        return next(iter(self._trail.run(tenant, begin, begin + 1)), None)
+
     def _look_at_queues(self, tenants: Sequence[str], moment: datetime, seconds: float, stop: threading.Event) -> None:
-        if not self._due and monotonic() >= self._round_at:
+        began = monotonic()
+        if began < self._look_at:
+            return
+        if not self._due and began >= self._round_at:
             self._begin_round(tenants)
-        until = monotonic() + seconds
         while self._due and not stop.is_set():
             queue = self._due[0]
             depth, oldest = self._queues.depth(queue)
             self._depths[queue] = Depth(*queue, depth, 0.0 if oldest is None else _age(oldest, moment))
             self._due.popleft()
-            if monotonic() > until:
+            if monotonic() > began + seconds:
                 break
+        self._look_at = monotonic() + (monotonic() - began) / QUEUE_SHARE
 
     def _begin_round(self, tenants: Sequence[str]) -> None:
         queues: list[Queue] = []

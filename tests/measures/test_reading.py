@@ -100,19 +100,32 @@ def test_there_are_no_more_series_than_there_is_room_for(service: Service, monke
     assert 3 == value(told, "dms_tags_series_left_out")
 
 
-def test_the_keeper_looks_at_few_queues_at_a_time(real: Service) -> None:
+def test_the_keeper_looks_at_few_queues_at_a_time(real: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """One look ends when its time is up, the next goes on from there, and what is known of the others stays."""
+    monkeypatch.setattr(reading, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(reading, "QUEUE_SHARE", float("inf"))
     define(real, "first", enforce=True)
     define(real, "second", enforce=True)
-    measuring = real.services.measuring
-    told = []
-    for _ in range(6):
-        measuring._take(0.0, threading.Event())  # noqa: SLF001 - the keeper's look, with no time for a second queue
-        measures = measuring.kept.last()
-        assert measures is not None
-        told.append(len(measures.depths))
 
-    assert [1, 2, 3, 4, 5, 6] == told
+    assert [1, 2, 3, 4, 5, 6, 6] == [queues_known(real) for _ in range(7)]
+
+
+def test_after_a_long_look_the_keeper_rests(real: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queues are left alone for as long as their share of the time demands."""
+    monkeypatch.setattr(reading, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(reading, "QUEUE_SHARE", 1e-9)
+    define(real, "first", enforce=True)
+
+    assert [1, 1, 1] == [queues_known(real) for _ in range(3)]
+
+
+def queues_known(service: Service) -> int:
+    """How many queues are told after another look of the keeper."""
+    measuring = service.services.measuring
+    measuring.run_once(threading.Event())
+    measures = measuring.kept.last()
+    assert measures is not None
+    return len(measures.depths)
 
 
 def test_values_stay_while_mongodb_is_away() -> None:
