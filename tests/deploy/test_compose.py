@@ -121,7 +121,7 @@ def test_every_container_is_held_to_what_it_needs() -> None:
         assert ["ALL"] == declared["cap_drop"]
         assert ["no-new-privileges:true"] == declared["security_opt"]
         assert ("cap_add" in declared) == (name == "secrets")
-        assert name in ("secrets", "prometheus", "service") or not declared["user"].startswith("0")
+        assert name in ("secrets", "service") or not declared["user"].startswith("0")
     assert "USER 10001:10001" in DOCKERFILE
     assert {"tls-proxy": ["tls"], "prometheus": ["monitoring"]} == {
         name: declared["profiles"] for name, declared in SERVICES.items() if "profiles" in declared
@@ -208,6 +208,7 @@ def test_its_commands_give_a_working_service(tmp_path: Path) -> None:
             assert "python" == python
             healthy = [part.replace("http://127.0.0.1:8080", running.url) for part in check]
             assert eventually(lambda: subprocess.run([sys.executable, *healthy], check=False).returncode == 0, 30)
+            assert 0o440 == (tmp_path / "metrics" / "token").stat().st_mode & 0o777
             secret = _dms_tags(environment, "token", "create", "--name", "admin", "--allow", "read,write,audit,admin")
             caller = {"Authorization": f"Bearer {secret}"}
             answer = httpx.post(f"{running.url}/api/dms/objects/doc1/tags/first/state/1", headers=caller, trust_env=False)
@@ -271,10 +272,10 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
 
 def _secrets(folder: Path) -> dict[str, str]:
     """Runs what makes the passwords, in this folder, without giving them to other users; those of the MongoDBs."""
-    for name in ("mongo", "service"):
+    for name in ("mongo", "service", "metrics"):
         (folder / name).mkdir(exist_ok=True)
     script = unescaped(SERVICES["secrets"]["command"][0]).replace("chown ", "true ")
-    script = script.replace("/mongo/", f"{folder}/mongo/").replace("/service/", f"{folder}/service/")
+    script = re.sub(r"(?<= )/(?=mongo/|service/|metrics/)", f"{folder}/", script)
     shell, *options = SERVICES["secrets"]["entrypoint"]
     subprocess.run([shell, *options, script], check=True)
     assert 0o600 == (folder / "mongo" / "keyfile").stat().st_mode & 0o777
@@ -282,7 +283,11 @@ def _secrets(folder: Path) -> dict[str, str]:
 
 
 def _at(text: str, folder: Path) -> str:
-    return text.replace("/run/dms-tags/", f"{folder}/service/").replace("/data", f"{folder}/data")
+    return (
+        text.replace("/run/dms-tags/", f"{folder}/service/")
+        .replace("/run/metrics/", f"{folder}/metrics/")
+        .replace("/data", f"{folder}/data")
+    )
 
 
 @contextmanager

@@ -38,8 +38,11 @@ def test_the_settings_are_settings(tmp_path: Path) -> None:
     """Every variable is one that the service reads, with a value that it takes; files are those that are mounted."""
     environment: dict[str, str] = dict(MANIFESTS["configmap"]["data"])
     uri = Path(environment["DMS_TAGS_MONGO_URI_FILE"])
-    (tmp_path / "mongo-uri").write_text(MANIFESTS["secret"]["stringData"]["mongo-uri"])
-    settings = Settings.from_environment({**environment, "DMS_TAGS_MONGO_URI_FILE": str(tmp_path / "mongo-uri")})
+    for name, value in environment.items():
+        if Path(value).parent == uri.parent:
+            (tmp_path / Path(value).name).write_text(MANIFESTS["secret"]["stringData"][Path(value).name])
+            environment[name] = str(tmp_path / Path(value).name)
+    settings = Settings.from_environment(environment)
 
     assert "tokens" == settings.authentication
     assert "mongodb" == (settings.mongo_uri or "").partition("://")[0]
@@ -61,7 +64,8 @@ def test_what_is_asked_for_is_served() -> None:
 
     assert {"/health/live", "/health/ready"} == probes
     assert {*probes, endpoint["path"]} <= paths.keys()
-    assert endpoint["authorization"]["credentials"]["key"] in MANIFESTS["secret"]["stringData"]
+    token = Path(MANIFESTS["configmap"]["data"]["DMS_TAGS_METRICS_TOKEN_FILE"]).name
+    assert endpoint["authorization"]["credentials"]["key"] == token in MANIFESTS["secret"]["stringData"]
     assert {"http"} == {
         endpoint["port"],
         SERVICE["ports"][0]["name"],
