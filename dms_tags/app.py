@@ -8,6 +8,7 @@ from functools import cache
 
 from flask import Flask, Response, request
 
+from dms_tags import counters
 from dms_tags.api import openapi
 from dms_tags.api.chains import routes as chains
 from dms_tags.api.dms import routes as dms
@@ -48,7 +49,9 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
         api.register(app, services)
 
     def render(error: Exception) -> Response:
-        return _owner(apis, request.path).render(error)
+        response = _owner(apis, request.path).render(error)
+        counters.count_unrouted(request.method, response.status_code)
+        return response
 
     app.register_error_handler(Exception, render)
     try:

@@ -1,59 +1,47 @@
-"""What Prometheus reads: the counts of this service's processes, and gauges read from the database when asked."""
+"""What Prometheus reads: the counts of this service's processes, what was measured of the database, and what it takes."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from dms_tags import counters
-from dms_tags.errors import StoreUnavailable
+from dms_tags.measures import families, processes
 
 if TYPE_CHECKING:
-    from dms_tags.audit.trail.trail import Trail
+    from dms_tags.measures.reading import Measuring
 
 
-class _TrailGauges(Collector):
-    """How far the audit trail is, read from the database: the same whichever process is asked."""
+class _Families(Collector):
+    """Families that are there already."""
 
-    def __init__(self, trail: Trail, tenants: Container[str] | None) -> None:
-        self._trail = trail
-        self._tenants = tenants
+    def __init__(self, made: Iterable[Metric]) -> None:
+        self._made = list(made)
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        up = GaugeMetricFamily("dms_tags_mongodb_up", "Whether MongoDB answers")
-        try:
-            standing = self._trail.standing()
-        except StoreUnavailable:
-            up.add_metric([], 0)
-            yield up
-            return
-        up.add_metric([], 1)
-        yield up
-        depth = GaugeMetricFamily("dms_tags_outbox_resources", "Resources with changes that are not in the trail yet")
-        depth.add_metric([], standing.waiting)
-        yield depth
-        lag = GaugeMetricFamily("dms_tags_relay_lag_seconds", "Age of the oldest change that is not in the trail yet, in seconds")
-        lag.add_metric([], standing.lag)
-        yield lag
-        head = GaugeMetricFamily("dms_tags_trail_head", "Highest position of the trail", labels=["tenant"])
-        for tenant, position in standing.heads.items():
-            if self._tenants is None or tenant in self._tenants:
-                head.add_metric([tenant], position)
-        yield head
+    def collect(self) -> Iterator[Metric]:
+        yield from self._made
 
 
-def exposition(trail: Trail, tenants: Container[str] | None = None) -> bytes:
+def exposition(measuring: Measuring, tenants: Container[str] | None = None) -> bytes:
     """All metrics in Prometheus' text format; of those that name a tenant only the ones of `tenants`, None: of all."""
-    gauges: CollectorRegistry = CollectorRegistry()
-    gauges.register(_TrailGauges(trail, tenants))
+    measures = measuring.current()
+    told: CollectorRegistry = CollectorRegistry()
+    for made in (
+        families.build(),
+        families.of_database(measures),
+        families.of_tenants(measures, tenants),
+        families.of_processes(processes.groups()),
+    ):
+        told.register(_Families(made))
     counts = counters.REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        counters.forget_dead()
         counts = CollectorRegistry()
         MultiProcessCollector(counts)  # type: ignore[no-untyped-call]
-    return generate_latest(counts) + generate_latest(gauges)
+    return generate_latest(counts) + generate_latest(told)

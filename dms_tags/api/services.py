@@ -21,6 +21,8 @@ from dms_tags.chains.sessions import Sessions, SessionStore
 from dms_tags.errors import StoreUnavailable
 from dms_tags.identity.authenticator import authenticator
 from dms_tags.identity.store import TokenStore
+from dms_tags.measures.kept import Kept
+from dms_tags.measures.reading import Measuring
 from dms_tags.metadata.service import MetadataService
 from dms_tags.query import Clock
 from dms_tags.settings import Settings
@@ -58,6 +60,7 @@ class Services:
         self.claims = Claims(database, self.leases, self.definitions, self._clock)
         self.search = Search(database, self.leases, self._clock)
         self.batches = Batches(database, self.tags)
+        self.measuring = Measuring(database, self.definitions, self.leases, self.checkpointer, Kept.of_service())
         self.metadata = MetadataService(database, self.store)
         self.chains = ChainService(database, self.store)
         tokens = TokenStore(database, self.store)

@@ -16,12 +16,16 @@ from typing import Final
 
 from dms_tags.audit.log.signer import Checkpointer
 from dms_tags.audit.trail.relay import Relay
+from dms_tags.counters import note_start
 from dms_tags.errors import CannotStart, StoreUnavailable
+from dms_tags.measures.kept import Kept
+from dms_tags.measures.reading import Measuring
 from dms_tags.serving import logs
 from dms_tags.serving.failure import report_cannot_start
 from dms_tags.serving.preflight import refused
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
+from dms_tags.tags.definitions import Definitions
 from dms_tags.tags.leases import BATCH as LEASES
 from dms_tags.tags.leases import Leases
 from dms_tags.tags.store import TagStore
@@ -41,6 +45,9 @@ RELAY_BATCH: Final = 200
 
 LEASE_SECONDS: Final = 0.5
 """Pause between two looks for leases that have run out: a dead worker's object is held up by no more than that."""
+
+MEASURE_SECONDS: Final = 5.0
+"""Pause between two looks at how the database stands: as old are the gauges in `/metrics`."""
 
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -65,11 +72,15 @@ class Duty:
 def duties(settings: Settings, database: Database) -> list[Duty]:
     """All duties of a service.  Raises `CannotStart` for settings that do not fit."""
     relay = Relay(database)
-    leases = Leases(database, TagStore(database))
+    store = TagStore(database)
+    leases = Leases(database, store)
+    checkpointer = Checkpointer.of(database, settings)
+    measuring = Measuring(database, Definitions(database, store), leases, checkpointer, Kept.of_service())
     return [
         Duty("relay", partial(_move, relay), RELAY_SECONDS, relay.release),
-        Duty("checkpoints", Checkpointer.of(database, settings).run_once, settings.checkpoint_seconds),
+        Duty("checkpoints", checkpointer.run_once, settings.checkpoint_seconds),
         Duty("leases", lambda _stop: leases.take_back() >= LEASES, LEASE_SECONDS),
+        Duty("measures", measuring.run_once, MEASURE_SECONDS),
     ]
 
 
@@ -185,6 +196,7 @@ def main() -> None:
     try:
         settings = Settings.from_environment()
         logs.configure(settings)
+        note_start("keeper")
         keep(settings)
     except CannotStart as error:
         report_cannot_start(error)

@@ -27,6 +27,7 @@ from typing import Final
 from dms_tags import draining
 from dms_tags.audit.log.keys import embedded_key
 from dms_tags.errors import CannotStart
+from dms_tags.measures.processes import SUPERVISOR
 from dms_tags.serving import logs
 from dms_tags.serving.embedded import Embedded
 from dms_tags.serving.failure import VARIABLE as REPORT
@@ -87,6 +88,7 @@ class Supervisor:
                 "PROMETHEUS_MULTIPROC_DIR": metrics,
                 draining.VARIABLE: str(self._draining),
                 REPORT: str(told),
+                SUPERVISOR: str(os.getpid()),
             }
             if self._embedded is not None:
                 environment["DMS_TAGS_MONGO_URI"] = self._embedded.open()

@@ -129,13 +129,14 @@ def _end_with_master(arbiter: Arbiter, worker: Any) -> None:  # noqa: ARG001 - g
 
 def _application(settings: Settings) -> Application:
     # Imported only now: gevent has patched what these build on.
-    from dms_tags import create_app
+    from dms_tags import counters, create_app
     from dms_tags.api.log_fields import OfCall
     from dms_tags.app import EXTENSION
 
     if not settings.in_memory:
         # That MongoDB does not answer is said by the keeper, once for all processes.
         logging.getLogger("dms_tags.app").setLevel(logging.ERROR)
+    counters.note_start("worker")
     try:
         application = create_app(settings)
     except CannotStart as error:

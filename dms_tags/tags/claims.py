@@ -20,6 +20,7 @@ from typing import Final
 
 from pymongo.errors import DuplicateKeyError
 
+from dms_tags.counters import count_claim, count_lease
 from dms_tags.errors import Busy, IdempotencyKeyReused
 from dms_tags.model import MAX_TAGS, Actor, Change, Conditions, Idempotency, Kind, Resource, Tag, Verb
 from dms_tags.query.compiler import Plan, Scope, compile_statement
@@ -133,10 +134,14 @@ class Claims:
                 # An equal request is at it: what it took is the answer to this one too
                 return self._await(claim)
             if won is None:
+                count_claim("lost")
                 lost, lost_in_a_row = lost + 1, lost_in_a_row + 1
             else:
+                count_claim("won")
                 lost_in_a_row = 0
                 claimed.append(won)
+        if not claimed:
+            count_claim("none")
         if claim.idempotency is not None and 0 < len(claimed) < claim.limit:
             self._mark_whole(claim, claim.idempotency, claimed)
         return claimed
@@ -218,9 +223,13 @@ class Claims:
             kept = _kept(write, claim.idempotency, attempts)
             kept["id"] = f"{_owner(claim, claim.idempotency)}/{number:03d}"
             write.update["$push"]["claims"] = {"$each": [kept], "$slice": -KEPT_REPLIES}
-        with store_errors():
+        with store_errors("change"):
             made = self._database.tags.update_one(write.query, write.update)
-        return _claimed(candidate, change, write, attempts) if made.matched_count else None
+        if not made.matched_count:
+            return None
+        if claim.lease_seconds is not None:
+            count_lease("granted")
+        return _claimed(candidate, change, write, attempts)
 
 
 def _owner(claim: Claim, idempotency: Idempotency) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
+from dms_tags.counters import count_lease
 from dms_tags.errors import NotLeased, RevisionMismatch, StoreUnavailable, TagNotFound, TraceMismatch
 from dms_tags.model import Actor, Changed, Kind, Lease, Resource, Tag
 from dms_tags.names import same_trace
@@ -53,6 +54,7 @@ class Leases:
             with store_errors():
                 written = self._database.tags.update_one(query, {"$set": {"tags.$.lease.until": until}})
             if written.matched_count:
+                count_lease("extended")
                 return tag
         raise _contended(resource)
 
@@ -90,6 +92,13 @@ class Leases:
             if tag.lease is not None and tag.lease.until <= moment
         ]
         return sum(self._store.take_back(resource, tag) for resource, tag in lapsed)
+
+    def held(self, limit: int) -> int:
+        """How many resources have a leased tag, `limit` at most."""
+        with store_errors():
+            running = {"tags.lease.until": {"$gt": self._clock.now()}}
+            held: int = self._database.tags.count_documents(running, hint="leases", limit=limit)
+        return held
 
     def _held(self, resource: Resource, name: str, trace_id: str, etags: tuple[str, ...] | None) -> tuple[Tag, Lease]:
         """The tag and its lease; a lease that has run out is taken back on the way, and then no longer there."""

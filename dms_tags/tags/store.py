@@ -18,6 +18,7 @@ from typing import Any, Final
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
+from dms_tags.counters import count_lease
 from dms_tags.errors import Busy, StoreUnavailable
 from dms_tags.model import Actor, Change, Changed, Conditions, Kind, Lease, Resource, Tag, Verb
 from dms_tags.store.database import Database, store_errors
@@ -171,7 +172,10 @@ class TagStore:
             write.update["$set"][f"attempts.{tag.name}"] = lease.attempts
         else:
             write.update["$set"]["tags.$.lapses"] = {"etag": write.change_id, "attempts": lease.attempts}
-        return self._make(change, write)
+        changed = self._make(change, write)
+        if changed is not None:
+            count_lease("run_out" if run_out else "returned")
+        return changed
 
     def _find_together(self, name: str | None, keys: list[str]) -> Mapping[str, Document]:
         rows = {"tags": 1} if name is None else {"tags": {"$elemMatch": {"name": name}}}
@@ -197,10 +201,10 @@ class TagStore:
         if change.resource.kind is Kind.OBJECT:
             # A DMS is answered with nothing but what the write sets; where no document is to be given back, MongoDB keeps
             # no image of one for the driver's retry, which makes the write cheaper
-            with store_errors():
+            with store_errors("change"):
                 made = self._database.tags.update_one(write.query, write.update)
             return write.outcome(change) if made.matched_count else None
-        with store_errors():
+        with store_errors("change"):
             document = self._database.tags.find_one_and_update(
                 write.query,
                 write.update,
@@ -216,7 +220,7 @@ class TagStore:
         """Adds the first tag of a resource that has no document yet.  None: it has one meanwhile."""
         document = first_document(change, at)
         try:
-            with store_errors():
+            with store_errors("change"):
                 self._database.tags.insert_one(document)
         except DuplicateKeyError:
             if change.holds is not None and self._find(change.resource) is None:

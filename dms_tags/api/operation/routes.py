@@ -62,7 +62,7 @@ def read_metrics(call: Call) -> Response:
         identity = guard.identify(call.request)
         identity.require(Permission.READ, Permission.ADMIN)
         tenants = frozenset({identity.tenant} if Permission.ADMIN in identity.permissions else ())
-    return Response(metrics.exposition(call.services.trail, tenants), content_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(metrics.exposition(call.services.measuring, tenants), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 @api.route(

@@ -59,6 +59,11 @@ class Checkpointer:
         """The checkpointer of a service with these settings.  Raises `CannotStart` for a key that cannot be read."""
         return cls(database, settings, key_of(settings))
 
+    @property
+    def signs(self) -> bool:
+        """Whether this service holds the key, and nothing stood in the way of a log when it last tried."""
+        return self._key is not None and not self._said
+
     def run_once(self, stop: threading.Event) -> bool:
         """Signs every trail that has grown and hands checkpoints to the witnesses; false: nothing is left waiting.
 

@@ -18,6 +18,7 @@ from pymongo import ASCENDING
 from dms_tags.audit.trail.entry import Entry
 from dms_tags.audit.trail.tail import KEEP_ALIVE_SECONDS, PAGE, QUEUE, Ending, Interest, Listener, Permit, Spelling, Tail
 from dms_tags.audit.trail.trail import Trail
+from dms_tags.counters import count_stream
 from dms_tags.errors import Gone, InvalidParameter, RateLimited, StoreUnavailable
 from dms_tags.store.database import store_errors
 
@@ -80,9 +81,11 @@ class Feed:
     def _counted(self, holder: Hashable) -> Iterator[None]:
         with self._lock:
             self._streams[holder] += 1
+        count_stream(1)
         try:
             yield
         finally:
+            count_stream(-1)
             with self._lock:
                 self._streams[holder] -= 1
                 if not self._streams[holder]:

@@ -196,22 +196,17 @@ class Trail:
                 left = {document["_id"]: {record["id"] for record in document["outbox"]} for document in still}
             pending = {key: ids & left.get(key, set()) for key, ids in pending.items() if ids & left.get(key, set())}
 
-    def standing(self) -> Standing:
-        """How far the trail is, over all tenants; of resources that wait the first ten thousand are counted."""
-        waiting: dict[str, Any] = {"tenant": {"$gt": ""}, "outbox.0.at": {"$gt": BEGINNING}}
+    def tenants(self) -> list[str]:
+        """The tenants that have resources, in order."""
         with store_errors():
-            tenants = self._database.tags.distinct("tenant")
-            count = self._database.tags.count_documents(waiting, hint="outbox", limit=10_000)
-            firsts = [
-                self._database.tags.find_one(
-                    waiting | {"tenant": tenant}, {"outbox": {"$slice": 1}}, sort=[("outbox.0.at", 1)], hint="outbox"
-                )
-                for tenant in tenants
-            ]
-            moment = self._database.clock.now()
-            oldest = min((first["outbox"][0]["at"] for first in firsts if first and first["outbox"]), default=moment)
-            heads = {tenant: self.head(tenant) for tenant in tenants}
-        return Standing(count, max(0.0, (moment - oldest).total_seconds()), heads)
+            return sorted(self._database.tags.distinct("tenant"))
+
+    def waiting(self, limit: int) -> list[datetime]:
+        """Of up to `limit` resources with changes that are not in the trail yet, the time of the oldest such change."""
+        where: dict[str, Any] = {"tenant": {"$gt": ""}, "outbox.0.at": {"$gt": BEGINNING}}
+        with store_errors():
+            found = self._database.tags.find(where, {"id": 1, "outbox": {"$slice": 1}}, hint="outbox", limit=limit)
+            return [document["outbox"][0]["at"] for document in found if document["outbox"]]
 
     def stands_still(self) -> bool:
         """Whether changes wait for longer than a reader does, and no relay is at work to move them."""
@@ -232,12 +227,3 @@ class Trail:
             return {
                 document["_id"]: {record["id"] for record in document["outbox"]} for document in documents if document["outbox"]
             }
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How far the trail is: resources that wait, the age in seconds of the oldest waiting change, the tenants' heads."""
-
-    waiting: int
-    lag: float
-    heads: Mapping[str, int]

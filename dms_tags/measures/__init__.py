@@ -1,0 +1,1 @@
+"""What is measured for operators beside counts: how the database stands, and what the service's processes take."""
