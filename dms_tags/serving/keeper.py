@@ -10,11 +10,12 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from dms_tags.audit.log.signer import Checkpointer
+from dms_tags.audit.log.signer import UNSIGNED, Checkpointer
 from dms_tags.audit.trail.relay import Relay
 from dms_tags.counters import note_start
 from dms_tags.errors import CannotStart, StoreUnavailable
@@ -155,6 +156,9 @@ def keep(settings: Settings) -> None:
         return
     keeper = Keeper(duties(settings, database))
     keeper.start()
+    with suppress(StoreUnavailable):
+        if Checkpointer.of(database, settings).unsigned():
+            log.warning(UNSIGNED)
     stop.wait()
     keeper.stop()
     database.close()

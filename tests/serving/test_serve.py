@@ -58,6 +58,7 @@ def test_it_needs_nothing_and_keeps_everything(tmp_path: Path) -> None:
     with service(tmp_path) as running:
         assert 200 == put(running, "first")
         assert 1 == revisions(running)
+        assert {"status": "ok"} == httpx.get(f"{running.url}/health/ready", timeout=20, trust_env=False).json()
         assert all(running.memory(pid) < 100_000 for pid in running.children("web"))
         assert 0 == running.stop()
 
@@ -228,6 +229,9 @@ def test_it_starts_without_mongodb_and_goes_on_when_it_comes(tmp_path: Path) -> 
             assert eventually(running.ready, 60)
             assert 200 == put(running, "first")
             assert 1 == revisions(running)
+            # Nobody set up who signs: it is said in the log and beside "ready", with the command that mends it
+            assert eventually(lambda: any("audit keygen" in line for line in warnings(running)), 30)
+            assert "audit keygen" in httpx.get(f"{running.url}/health/ready", timeout=20, trust_env=False).text
         finally:
             node.kill()
 

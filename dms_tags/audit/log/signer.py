@@ -31,6 +31,11 @@ class NotSigned(Unproven):
     """No checkpoint can be signed; the text says why, and what to do."""
 
 
+UNSIGNED: Final = (
+    "nothing is signed: this database has no signing key; `dms-tags audit keygen` makes one, DMS_TAGS_SIGNING_KEY_FILE names it"
+)
+
+
 class Checkpointer:
     """Signs the logs of one database, if this service holds its key; any number of services may.
 
@@ -80,6 +85,10 @@ class Checkpointer:
                 self._said.pop(tenant, None)
             self._hand_over(tenant)
         return False
+
+    def unsigned(self) -> bool:
+        """Whether nobody was ever set up to sign this database's logs, this service included."""
+        return self._key is None and self.identities.current() is None
 
     def newest(self, tenant: str) -> Document | None:
         """The newest checkpoint of the tenant's log, None where there is none."""
@@ -166,7 +175,8 @@ class Checkpointer:
     def _required_key(self) -> SigningKey:
         if self._key is None:
             raise NotSigned(
-                "this service holds no signing key (DMS_TAGS_SIGNING_KEY_FILE): it serves everything and signs nothing"
+                "this service holds no signing key (DMS_TAGS_SIGNING_KEY_FILE, which `dms-tags audit keygen` makes): "
+                "it serves everything and signs nothing"
             )
         return self._key
 
