@@ -15,7 +15,7 @@ from dms_tags.chains.chains import Chains
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
-from tests.proofs import calls, clocks, delays, described, oracle, races, repeats
+from tests.proofs import calls, clocks, delays, described, oracle, races, repeats, rolling
 from tests.proofs.crashes import crash_again_and_again
 from tests.proofs.failover import fail_over_again_and_again
 from tests.proofs.forgeries import forge_databases, forge_files
@@ -136,6 +136,14 @@ def prove_calls(folder: Path) -> None:
         _tell(f"{dict(sorted(by_status.items()))} by status; {len(oracle.trail_at_rest(database))} entries")
 
 
+def prove_rolling(folder: Path) -> None:
+    """Two services stopped and started 20 times in turn under load, without a proxy and behind nginx: no call, no event is lost."""
+    with _store(folder) as (settings, _), fleet(folder, settings.mongo_uri or "", settings.database) as services:
+        _tell(f"without a proxy: {rolling.restart_in_turn(services, [each.port for each in services], restarts=20)} changes")
+        with rolling.behind_nginx(folder / "nginx", services) as port:
+            _tell(f"behind nginx: {rolling.restart_in_turn(services, [port], restarts=20)} changes")
+
+
 def prove_described(folder: Path) -> None:
     """Schemathesis with three seeds over all calls, examples, edges, made-up calls and sequences: all as the document says."""
     with _store(folder) as (settings, database):
@@ -172,6 +180,7 @@ PROOFS: dict[str, Callable[[Path], None]] = {
     "clocks": prove_clocks,
     "calls": prove_calls,
     "described": prove_described,
+    "rolling": prove_rolling,
     "frozen": prove_frozen,
     "forgeries": prove_forgeries,
 }

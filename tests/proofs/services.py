@@ -58,6 +58,12 @@ class Crashable:
         self._running().process.wait()
         return True
 
+    def restart(self) -> None:
+        """Stops it as its operator would, and starts it again; asserts that it ended by itself, with 0."""
+        assert self._running().stop(seconds=END_SECONDS) == 0
+        self.start()
+        self.wait_until_ready()
+
     def stop(self) -> None:
         """Ends it as its operator would; by force if that does not help."""
         if self._service is None or self._service.process.poll() is not None:
