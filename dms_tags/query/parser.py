@@ -6,6 +6,7 @@ text can exhaust the process; the bounds below keep what is handed on small enou
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,13 +51,17 @@ MAX_VALUES: Final = 1_000
 MAX_PREDICATES: Final = 200
 """Comparisons and other predicates of one statement, at most."""
 
+_COLUMN: Final = re.compile(r"[A-Za-z]\w*:\w+").match
+
 _PUNCTUATION: Final = {
-    "STAR": "*", "LPAR": "(", "RPAR": ")", "LSQB": "[", "RSQB": "]", "DOT": ".", "COMMA": ",",
+    "STAR": "*", "SEMICOLON": ";", "LPAR": "(", "RPAR": ")", "LSQB": "[", "RSQB": "]", "DOT": ".", "COMMA": ",",
     "EQ": "=", "NE": "<>", "LT": "<", "LE": "<=", "GT": ">", "GE": ">=",
 }  # fmt: skip
 _SHOWN: Final = {
     **_PUNCTUATION,
     "TYPE": "a type",
+    "COLUMN": "a column",
+    "COMMA": "a comma",
     "TAG_NAME": "a tag name",
     "STRING": "a text in quotes",
     "INTEGER": "a whole number",
@@ -113,9 +118,16 @@ def _explain(text: str, error: UnexpectedInput) -> str:
     line, column = error.line, error.column
     if line < 1 or met == "the end":
         line, column = text.count("\n") + 1, len(text) - (text.rfind("\n") + 1) + 1
-    wanted = sorted(_SHOWN.get(name, name) for name in expected if name != "WS")
+    column_met = _COLUMN(text, _offset(text, line, column))
+    if column_met is not None and "TAGS" in expected:
+        met += f"; {column_met[0]} is none of them: this service keeps tags, and no other metadata of a DMS"
+    wanted = sorted(_SHOWN.get(name, name) for name in expected if name not in ("WS", "SEMICOLON"))
     *others, last = wanted or ["something else"]
     return f"line {line}, column {column}: expected {', '.join(others) + ' or ' if others else ''}{last}, found {met}"
+
+
+def _offset(text: str, line: int, column: int) -> int:
+    return sum(len(before) + 1 for before in text.split("\n")[: line - 1]) + column - 1
 
 
 def _refuse(token: Token, reason: str) -> NoReturn:
@@ -164,6 +176,9 @@ class _Builder(Transformer[Token, Any]):
             order = Order(order.name, order.member, descending=True)
         return Statement(str(type_), condition.node if condition is not None else None, order)
 
+    def columns(self, _: list[Any]) -> None:
+        """Those that are named are in every answer anyway."""
+
     def any_of(self, items: list[Any]) -> _Part:
         return self._combined(Or, items)
 
@@ -194,6 +209,10 @@ class _Builder(Transformer[Token, Any]):
     def holds(self, items: list[Any]) -> _Part:
         name, _, part = items
         return _Part(Holds(name, part.node))
+
+    def holds_state(self, items: list[Any]) -> _Part:
+        name, operator, value = items
+        return _Part(Holds(name, Compare(Member.STATE, operator, self._value(value))))
 
     def holds_group(self, items: list[Any]) -> _Part:
         name, _, parenthesis, part, _ = items

@@ -100,6 +100,14 @@ def test_both_spellings_of_the_trace_id_and_any_offset_of_a_time_are_taken() -> 
     assert parse(statement.format("traceId")) == parse(statement.format("traceid"))
 
 
+def test_columns_a_semicolon_and_the_old_spelling_of_a_state_are_taken() -> None:
+    """Which columns are named makes no difference, a closing `;` neither, and a tag alone is its state."""
+    usual = parse("SELECT * FROM x WHERE system:tags[a].state > 2 ORDER BY system:objectId")
+
+    for columns in ("*", "system:objectId", "system:objectId, system:tags[a].state, name"):
+        assert usual == parse(f"SELECT {columns} FROM x WHERE system:tags[a] > 2 ORDER BY system:objectId ;")
+
+
 def test_ids_of_objects_are_compared_one_by_one_or_in_a_list() -> None:
     """`system:objectId` takes `=` and `IN`."""
     assert ObjectIdIn(("a-1",)) == parse("SELECT * FROM x WHERE system:objectId='a-1'").condition
@@ -111,11 +119,13 @@ def test_ids_of_objects_are_compared_one_by_one_or_in_a_list() -> None:
     [
         ("", "line 1, column 1: expected SELECT, found the end"),
         ("SELECT * FROM", "line 1, column 14: expected a type, found the end"),
-        ("SELECT name FROM x", "line 1, column 8: expected *, found 'name'"),
+        ("SELECT FROM x", "line 1, column 13: expected FROM or a comma, found 'x'"),
+        ("SELECT * FROM x WHERE system:createdBy='a'", "system:createdBy is none of them: this service keeps tags"),
+        ("SELECT * FROM x ORDER BY own:amount", "own:amount is none of them: this service keeps tags"),
         ("SELECT * FROM x\nWHERE foo=1", "line 2, column 7: expected (, NOT, system:objectId or system:tags, found 'foo'"),
         ("SELECT * FROM x WHERE system:tags[a].state ! 1", "column 44: expected <, <=, <>, =, >, >=, BETWEEN or IN, found '!'"),
         ("SELECT * FROM x WHERE system:tags[a].state=1 ORDER", "line 1, column 51: expected BY, found the end"),
-        ("SELECT * FROM x WHERE system:tags[a].state=1;", "line 1, column 45: expected AND, OR, ORDER or the end, found ';'"),
+        ("SELECT * FROM x WHERE system:tags[a].state=1;;", "line 1, column 46: expected the end, found ';'"),
         ("SELECT * FROM x WHERE system:tags[A].state=1", "line 1, column 35: a tag name matches"),
         ("SELECT * FROM x WHERE system:tags[a].state=3000000000", "line 1, column 44: a state is a whole number from"),
         ("SELECT * FROM x WHERE system:tags[a].creationDate>'2020-01-01T00:00:00'", "%2B"),
