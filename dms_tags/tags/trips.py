@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 
 from dms_tags.errors import StoreUnavailable
 
-PATIENCE: Final = 1.0
+PATIENCE: Final = 0.5
 """Seconds after which those who gathered set out beside a round trip that does not come back."""
 
 Lane = TypeVar("Lane", bound=Hashable)
@@ -22,17 +22,17 @@ Answer = TypeVar("Answer")
 
 
 class _Round(Generic[Asked, Answer]):
-    """The callers of one round trip, the first of whom makes it."""
+    """The callers of one round trip, the first of whom makes it; others can join only one that `waits`."""
 
     __slots__ = ("answers", "asked", "done", "error", "turn", "weight")
 
-    def __init__(self, error: StoreUnavailable) -> None:
+    def __init__(self, *, waits: bool) -> None:
         self.asked: list[Asked] = []
         self.weight = 0
-        self.turn = Event()
-        self.done = Event()
-        self.answers: Sequence[Answer] = ()
-        self.error: StoreUnavailable | None = error
+        self.turn = Event() if waits else None
+        self.done = Event() if waits else None
+        self.answers: Sequence[Answer] | None = None
+        self.error: StoreUnavailable | None = None
 
 
 class _Queue(Generic[Asked, Answer]):
@@ -70,10 +70,10 @@ class SharedTrips(Generic[Lane, Asked, Answer]):
             own.weight += weight
         if leads:
             self._lead(lane, own)
-        else:
+        elif own.done is not None:
             own.done.wait()
-        if own.error is not None:
-            raise own.error
+        if own.answers is None:
+            raise own.error or self._cut_short()
         return own.answers[place]
 
     def waiting(self, lane: Lane) -> int:
@@ -87,31 +87,30 @@ class SharedTrips(Generic[Lane, Asked, Answer]):
         queue = self._queues.get(lane)
         if queue is not None and queue.waiting and queue.waiting[-1].weight < self._most:
             return queue.waiting[-1], False
-        own: _Round[Asked, Answer] = _Round(self._cut_short())
+        own: _Round[Asked, Answer] = _Round(waits=queue is not None)
         if queue is not None:
             queue.waiting.append(own)
         else:
             self._queues[lane] = _Queue(own)
-            own.turn.set()
         return own, True
 
     def _lead(self, lane: Lane, own: _Round[Asked, Answer]) -> None:
         try:
-            own.turn.wait(PATIENCE)
-            with self._lock:
-                queue = self._queues[lane]
-                if own in queue.waiting:
+            if own.turn is not None:
+                own.turn.wait(PATIENCE)
+                with self._lock:
+                    queue = self._queues[lane]
                     queue.waiting.remove(own)
-                # also where its turn has not come: then it leads from here on, and the one that stalls hands over nothing
-                queue.under_way = own
+                    # Also where its turn has not come: then it leads from here on, and the one that stalls hands over nothing
+                    queue.under_way = own
             own.answers = self._go(lane, own.asked)
-            own.error = None
         except StoreUnavailable as error:
             own.error = error
         finally:
             with self._lock:
                 self._hand_over(lane, own)
-            own.done.set()
+            if own.done is not None:
+                own.done.set()
 
     def _hand_over(self, lane: Lane, own: _Round[Asked, Answer]) -> None:
         queue = self._queues.get(lane)
@@ -122,7 +121,8 @@ class SharedTrips(Generic[Lane, Asked, Answer]):
         if queue.under_way is not own:
             return
         if queue.waiting:
-            queue.under_way = queue.waiting[0]
-            queue.under_way.turn.set()
+            following = queue.under_way = queue.waiting[0]
+            if following.turn is not None:
+                following.turn.set()
         else:
             del self._queues[lane]
