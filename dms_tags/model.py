@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, IntEnum, StrEnum
 from time import time_ns
@@ -213,7 +213,6 @@ class Changed:
     trace_id: str
     added: bool = False
     replayed: bool = False
-    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def new_id() -> str:

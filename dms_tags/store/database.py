@@ -17,6 +17,7 @@ from pymongo import MongoClient, WriteConcern
 from pymongo.collection import Collection
 from pymongo.errors import (
     AutoReconnect,
+    BulkWriteError,
     ConfigurationError,
     ConnectionFailure,
     DuplicateKeyError,
@@ -81,7 +82,8 @@ def store_unavailable(error: PyMongoError) -> StoreUnavailable:
     """The domain's error for one of PyMongo's: whether the change may have been made is part of it."""
     if isinstance(error, _NOT_MADE):
         return StoreUnavailable("MongoDB does not answer; nothing was changed")
-    if isinstance(error, (AutoReconnect, WriteConcernError, ConnectionFailure, ExecutionTimeout)):
+    unconfirmed = isinstance(error, BulkWriteError) and bool(error.details["writeConcernErrors"])
+    if unconfirmed or isinstance(error, (AutoReconnect, WriteConcernError, ConnectionFailure, ExecutionTimeout)):
         return StoreUnavailable(
             "MongoDB did not confirm in time: whether the change was made is not known; "
             "it was made wholly or not at all, and reading the tag tells",

@@ -2,8 +2,8 @@
 
 Each change stands alone: it is the same write, under the same conditions, as if it were sent alone, and what is decided
 without a write was read from the object during the call.  Changes go in waves, one of each object at a time, so that
-those of one object are made in the order given.  Whatever a wave leaves open, because others wrote meanwhile, takes the
-single path.
+those of one object are made in the order given; a piece of a wave is a group as single changes form it (`tags/groups.py`).
+Whatever a wave leaves open, because others wrote meanwhile, takes the single path.
 """
 
 from __future__ import annotations
@@ -13,18 +13,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
-
-from pymongo import InsertOne, UpdateOne
-from pymongo.errors import BulkWriteError
+from typing import Final
 
 from dms_tags.errors import Busy, StoreUnavailable, TagsError, TransitionNotAllowed, UnknownState
 from dms_tags.model import Change, Changed
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document, tag_of
 from dms_tags.tags import refusals
+from dms_tags.tags.groups import Groups, Single
 from dms_tags.tags.service import TagService
-from dms_tags.tags.writes import compose, created, first_document
+from dms_tags.tags.writes import Creation, Write, compose, creation
 
 MAX_CHANGES: Final = 1_000
 """Changes of one request, at most."""
@@ -35,8 +33,6 @@ SMALLEST_WAVE: Final = 4
 PIECE: Final = 250
 """Changes that go to MongoDB at once, at most."""
 
-DUPLICATE_KEY: Final = 11000
-
 Outcome = Changed | TagsError
 
 
@@ -45,18 +41,19 @@ class _Attempt:
     """A change of a wave: what is written for it, and what comes of it if the write is made."""
 
     index: int
-    key: str
-    change_id: str
-    operation: InsertOne[Document] | UpdateOne
+    write: Single
     changed: Changed
 
 
 class Batches:
     """Makes many changes at once."""
 
-    def __init__(self, database: Database, service: TagService, clock: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self, database: Database, service: TagService, groups: Groups, clock: Callable[[], datetime] | None = None
+    ) -> None:
         self._database = database
         self._service = service
+        self._groups = groups
         self._clock = clock or database.clock.recorded
 
     def apply(self, changes: Sequence[Change]) -> list[Outcome]:
@@ -78,14 +75,14 @@ class Batches:
         if any(map(_is_away, outcomes)):
             lost = not_tried
         elif len(wave) >= SMALLEST_WAVE and not self._database.mock:
-            lost = self._in_pieces(changes, wave, outcomes)
+            lost = self._in_pieces(changes, wave, outcomes) or (not_tried if any(map(_is_away, outcomes)) else None)
         for index in wave:
             if outcomes[index] is None:
                 outcomes[index] = self._alone(changes[index]) if lost is None else lost
                 lost = not_tried if lost is None and _is_away(outcomes[index]) else lost
 
     def _in_pieces(self, changes: Sequence[Change], wave: list[int], outcomes: list[Outcome | None]) -> StoreUnavailable | None:
-        """Makes what it can of a wave; the error where MongoDB did not answer for a part of it.
+        """Makes what it can of a wave; the error where MongoDB could not be read for a part of it.
 
         The pieces go side by side, each on its own connection: while MongoDB writes one the next is prepared.
         """
@@ -110,7 +107,7 @@ class Batches:
             return error
 
     def _together(self, changes: Sequence[Change], wave: list[int], outcomes: list[Outcome | None]) -> None:
-        """Makes what it can of changes of different objects in two round trips, and leaves the rest open."""
+        """Makes what it can of changes of different objects in two or three round trips, and leaves the rest open."""
         keys = [changes[index].resource.key for index in wave]
         projection = {"tags": 1, "lastAt": 1} | ({"replies": 1} if any(changes[index].idempotency for index in wave) else {})
         with store_errors():
@@ -127,8 +124,16 @@ class Batches:
                 attempts.append(prepared)
             else:
                 outcomes[index] = prepared
-        for attempt in self._write(attempts):
-            outcomes[attempt.index] = attempt.changed
+        for kind in (Creation, Write):
+            group = [attempt for attempt in attempts if isinstance(attempt.write, kind)]
+            made = self._groups.together([attempt.write for attempt in group]) if group else []
+            for attempt, outcome in zip(group, made, strict=True):
+                if outcome is True:
+                    outcomes[attempt.index] = attempt.changed
+                elif isinstance(outcome, StoreUnavailable):
+                    outcomes[attempt.index] = outcome
+            if any(isinstance(outcome, StoreUnavailable) for outcome in made):
+                return
 
     def _prepare(self, index: int, change: Change, document: Document | None) -> _Attempt | Outcome | None:
         """How the change is to be written, or what it comes to without a write; None: it takes the single path."""
@@ -136,42 +141,15 @@ class Batches:
         at = self._clock()
         if document is None:
             refusals.absent(change)
-            new = first_document(change, at)
-            return _Attempt(index, new["_id"], new["tags"][0]["etag"], InsertOne(new), created(change, new))
+            new = creation(change, at)
+            return _Attempt(index, new, new.outcome())
         tag = next((tag_of(row) for row in document["tags"] if row["name"] == change.name), None)
         repeated = refusals.reply(change, document.get("replies", ()), tag) is not None
         if repeated or (tag is not None and tag.lease is not None):
             return None  # what was read here may not be a majority's yet: the single path waits until it is
         change = refusals.conditions(change, tag)
         write = compose(change, refusals.verb(change, tag, len(document["tags"])), max(at, document["lastAt"]))
-        return _Attempt(index, document["_id"], write.change_id, UpdateOne(write.query, write.update), write.outcome(change, tag))
-
-    def _write(self, attempts: list[_Attempt]) -> list[_Attempt]:
-        """Those of the attempts that were made."""
-        if not attempts:
-            return []
-        with store_errors():
-            try:
-                result = self._database.tags.bulk_write([attempt.operation for attempt in attempts], ordered=False)
-                made = result.matched_count + result.inserted_count
-            except BulkWriteError as error:
-                details: Any = error.details
-                if details["writeConcernErrors"] or any(fault["code"] != DUPLICATE_KEY for fault in details["writeErrors"]):
-                    raise
-                made = details["nMatched"] + details["nInserted"]
-            if made == len(attempts):
-                return attempts
-            ids = self._recorded(attempts)
-        return [attempt for attempt in attempts if attempt.change_id in ids]
-
-    def _recorded(self, attempts: list[_Attempt]) -> set[str]:
-        """The ids of the changes that were made: each is in its object's outbox, or in the trail since."""
-        ids = {attempt.change_id for attempt in attempts}
-        keys = [attempt.key for attempt in attempts]
-        documents = self._database.tags.find({"_id": {"$in": keys}}, {"outbox.id": 1})
-        waiting = ids.intersection(record["id"] for document in documents for record in document["outbox"])
-        moved = self._database.trail.find({"_id": {"$in": list(ids - waiting)}}, {"_id": 1})
-        return waiting | {entry["_id"] for entry in moved}
+        return _Attempt(index, write, write.outcome(change, None if tag is None else tag.since))
 
 
 def _is_away(outcome: Outcome | None) -> bool:

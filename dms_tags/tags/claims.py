@@ -31,6 +31,7 @@ from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document, tag_of
 from dms_tags.store.waiting import awaited
 from dms_tags.tags.finder import Finder
+from dms_tags.tags.groups import Groups
 from dms_tags.tags.leases import Leases
 from dms_tags.tags.pools import Pools
 from dms_tags.tags.service import RuleBook
@@ -91,12 +92,14 @@ class Claims:
         leases: Leases,
         definitions: RuleBook,
         clock: Callable[[], Clock],
+        groups: Groups,
         own: Callable[[], datetime] | None = None,
     ) -> None:
         self._database = database
         self._leases = leases
         self._definitions = definitions
         self._clock = clock
+        self._groups = groups
         self._own = own or database.clock.recorded
         self._pools = Pools(Finder(database))
         # mongomock has no such index: there one process is all there is, and claims under keys take turns in it
@@ -223,9 +226,7 @@ class Claims:
             kept = _kept(write, claim.idempotency, attempts)
             kept["id"] = f"{_owner(claim, claim.idempotency)}/{number:03d}"
             write.update["$push"]["claims"] = {"$each": [kept], "$slice": -KEPT_REPLIES}
-        with store_errors("change"):
-            made = self._database.tags.update_one(write.query, write.update)
-        if not made.matched_count:
+        if not self._groups.make(write):
             return None
         if claim.lease_seconds is not None:
             count_lease("granted")
@@ -250,7 +251,8 @@ def _replay(name: str, document: Document, kept: Document) -> Claimed:
 def _claimed(candidate: Document, change: Change, write: Write, attempts: int) -> Claimed:
     """What a claim got: under the `seq` that they were read with, the object's other rows are as they were read."""
     tags = {tag.name: tag for tag in map(tag_of, candidate["tags"])}
-    claimed = write.outcome(change, tags.get(change.name)).tag
+    before = tags.get(change.name)
+    claimed = write.outcome(change, None if before is None else before.since).tag
     if claimed is None:
         raise TypeError("a claim removes no tag")
     tags[claimed.name] = claimed
@@ -280,12 +282,11 @@ def _add(write: Write, member: str, value: Document) -> None:
 
 def _kept(write: Write, idempotency: Idempotency, attempts: int) -> Document:
     """What a repetition of the claim is answered with, also when others have changed the tag since."""
-    record = write.update["$push"]["outbox"]
     return {
         "fingerprint": idempotency.fingerprint,
-        "state": record["state"],
-        "traceid": record["traceid"],
-        "creationDate": record["at"],
+        "state": write.record["state"],
+        "traceid": write.record["traceid"],
+        "creationDate": write.record["at"],
         "etag": write.change_id,
         "attempts": attempts,
     }

@@ -15,9 +15,9 @@ from datetime import datetime
 from time import monotonic
 from typing import Any, Final
 
-from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
+from dms_tags.bounded import Bounded
 from dms_tags.counters import count_lease
 from dms_tags.errors import Busy, StoreUnavailable
 from dms_tags.model import Actor, Change, Changed, Conditions, Kind, Lease, Resource, Tag, Verb
@@ -25,22 +25,31 @@ from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document, tag_of
 from dms_tags.store.waiting import awaited
 from dms_tags.tags import refusals
+from dms_tags.tags.groups import Groups
 from dms_tags.tags.reads import SharedReads
-from dms_tags.tags.writes import MAX_OUTBOX, Write, compose, created, first_document, reply_keys
+from dms_tags.tags.writes import MAX_OUTBOX, compose, creation, reply_keys
 
 PATIENCE: Final = 4.0
 """Seconds for which a change that keeps meeting other writers is tried again."""
+
+REMEMBERED: Final = 10_000
+"""Tags of which a process knows by heart since when they are there."""
 
 LEASE_ACTOR: Final = Actor("system:lease", "system")
 
 
 class TagStore:
-    """Tags in MongoDB, of any kind of resource.  Every method raises `StoreUnavailable` where MongoDB does not answer."""
+    """Tags in MongoDB, of any kind of resource.  Every method raises `StoreUnavailable` where MongoDB does not answer.
+
+    `groups` is how its changes travel.
+    """
 
     def __init__(self, database: Database, clock: Callable[[], datetime] | None = None) -> None:
         self._database = database
         self._clock = clock or database.clock.recorded
+        self.groups = Groups(database)
         self._reads = SharedReads(self._find_together)
+        self._since: Bounded[tuple[str, str], datetime] = Bounded(REMEMBERED)
         # Writers of this process that met on a resource take turns, else those whose clock was read first starve
         self._turns = [threading.Lock() for _ in range(64)]
 
@@ -52,6 +61,7 @@ class TagStore:
         while True:
             document = self._reads.read(resource.key, name) or {}
             tags = [tag_of(row) for row in document.get("tags", ())]
+            self._remember(resource, *tags)
             lapsed = [tag for tag in tags if tag.lease is not None and tag.lease.until <= self._clock()]
             if not any(self.take_back(resource, tag) for tag in lapsed):
                 return tags
@@ -73,12 +83,18 @@ class TagStore:
         if change.conditions.absent and change.verb is Verb.SET:
             verb = Verb.ADD
         lease: Lease | None = None
+        # Elsewhere than in a DMS the answer tells since when the tag is there, which its change must know beforehand
+        tells_since = change.resource.kind is not Kind.OBJECT
+        since = self._since_when(change) if tells_since and verb is Verb.UPDATE else None
         at = self._clock()
         give_up = monotonic() + PATIENCE
         with ExitStack() as turn:
+            waits = False
             for attempt in itertools.count():
                 # What may only be made where there is no tag, and changes one, is never made: it is only told why
-                changed = None if change.conditions.absent and verb is not Verb.ADD else self._write(change, verb, at, lease)
+                never = change.conditions.absent and verb is not Verb.ADD
+                blind = tells_since and since is None and verb is Verb.UPDATE
+                changed = None if never or blind else self._write(change, verb, at, lease, since)
                 if changed is None and verb is Verb.ADD and attempt == 0:
                     changed = self._create(change, at)
                 if changed is not None:
@@ -96,6 +112,7 @@ class TagStore:
                 if replayed is not None:
                     return replayed
                 lease = tag.lease if tag is not None else None
+                since = tag.since if tag is not None and tells_since else None
                 if (
                     tag is not None
                     and lease is not None
@@ -109,7 +126,8 @@ class TagStore:
                     raise Busy(f"the last {MAX_OUTBOX} changes of {change.resource.name} wait for the audit trail", retry_after=2)
                 if monotonic() > give_up:
                     raise Busy(f"too many writers on {change.resource.name} at once; nothing was changed")
-                if attempt == 0:
+                if not waits and not blind:
+                    waits = True
                     turn.enter_context(self._turns[hash(change.resource.key) % len(self._turns)])
                 at = max(self._clock(), document["lastAt"])
         raise AssertionError("unreachable")  # pragma: no cover - the loop ends by return or raise
@@ -172,10 +190,10 @@ class TagStore:
             write.update["$set"][f"attempts.{tag.name}"] = lease.attempts
         else:
             write.update["$set"]["tags.$.lapses"] = {"etag": write.change_id, "attempts": lease.attempts}
-        changed = self._make(change, write)
-        if changed is not None:
-            count_lease("run_out" if run_out else "returned")
-        return changed
+        if not self.groups.make(write):
+            return None
+        count_lease("run_out" if run_out else "returned")
+        return write.outcome(change, tag.since)
 
     def _find_together(self, name: str | None, keys: list[str]) -> Mapping[str, Document]:
         rows = {"tags": 1} if name is None else {"tags": {"$elemMatch": {"name": name}}}
@@ -189,41 +207,39 @@ class TagStore:
         with store_errors():
             return self._database.tags.find_one({"_id": resource.key}, {"tags": 1, "lastAt": 1, "outbox.id": 1, "replies": 1})
 
-    def _write(self, change: Change, verb: Verb, at: datetime, lease: Lease | None) -> Changed | None:
+    def _write(self, change: Change, verb: Verb, at: datetime, lease: Lease | None, since: datetime | None) -> Changed | None:
         """Makes the change; under a lease only while that runs.  None: the write's query did not match."""
-        write = compose(change, verb, at, lease)
+        write = compose(change, verb, at, lease, since)
         if lease is not None:
             write.query.update(self._database.not_yet(lease.until))
-        return self._make(change, write)
-
-    def _make(self, change: Change, write: Write) -> Changed | None:
-        """The one write.  None: its query did not match."""
-        if change.resource.kind is Kind.OBJECT:
-            # A DMS is answered with nothing but what the write sets; where no document is to be given back, MongoDB keeps
-            # no image of one for the driver's retry, which makes the write cheaper
-            with store_errors("change"):
-                made = self._database.tags.update_one(write.query, write.update)
-            return write.outcome(change) if made.matched_count else None
-        with store_errors("change"):
-            document = self._database.tags.find_one_and_update(
-                write.query,
-                write.update,
-                projection={"tags": {"$elemMatch": {"name": change.name}}, "attributes": 1},
-                return_document=ReturnDocument.AFTER,
-            )
-        if document is None:
+        if not self.groups.make(write):
             return None
-        left = next((tag_of(row) for row in document.get("tags", ()) if row["name"] == change.name), None)
-        return Changed(left, write.trace_id, added=write.verb is Verb.ADD, attributes=document.get("attributes", {}))
+        changed = write.outcome(change, since)
+        if changed.tag is not None:
+            self._remember(change.resource, changed.tag)
+        return changed
+
+    def _since_when(self, change: Change) -> datetime | None:
+        """Since when the tag is there, from memory or by a read that others share; None where it is not there."""
+        known = self._since.get((change.resource.key, change.name))
+        return known or next((tag.since for tag in self.read(change.resource, change.name)), None)
+
+    def _remember(self, resource: Resource, *tags: Tag) -> None:
+        """Notes since when tags are there, for changes whose answers tell it; it is a condition of their writes."""
+        if resource.kind is not Kind.OBJECT:
+            for tag in tags:
+                self._since.put((resource.key, tag.name), tag.since)
 
     def _create(self, change: Change, at: datetime) -> Changed | None:
         """Adds the first tag of a resource that has no document yet.  None: it has one meanwhile."""
-        document = first_document(change, at)
+        made = creation(change, at)
         try:
-            with store_errors("change"):
-                self._database.tags.insert_one(document)
+            self.groups.make(made)
         except DuplicateKeyError:
             if change.holds is not None and self._find(change.resource) is None:
                 raise  # not the document is there, but another one that holds the word
             return None
-        return created(change, document)
+        changed = made.outcome()
+        if changed.tag is not None:
+            self._remember(change.resource, changed.tag)
+        return changed

@@ -33,24 +33,63 @@ class Write:
     change_id: str
     trace_id: str
 
-    def outcome(self, change: Change, before: Tag | None = None) -> Changed:
-        """What comes of the change if the write is made, on a tag that was as `before`.
+    @property
+    def key(self) -> str:
+        """The `_id` of the document."""
+        return str(self.query["_id"])
 
-        Without `before` an updated tag's `since` is not known: it tells the time of the change.
+    @property
+    def record(self) -> Document:
+        """The record of the change, as the outbox gets it."""
+        written: Document = self.update["$push"]["outbox"]
+        return written
+
+    def outcome(self, change: Change, since: datetime | None = None) -> Changed:
+        """What comes of the change if the write is made, on a tag that is there since `since`.
+
+        Where that is None an updated tag tells the time of the change instead.
         """
         at = self.update["$set"]["lastAt"]
         if self.verb is Verb.DELETE:
             return Changed(None, self.trace_id)
-        since = at if before is None else before.since
-        tag = Tag(change.name, change.state, self.trace_id, at, self.change_id, since)
+        tag = Tag(change.name, change.state, self.trace_id, at, self.change_id, at if since is None else since)
         return Changed(tag, self.trace_id, added=self.verb is Verb.ADD)
 
 
-def compose(change: Change, verb: Verb, at: datetime, lease: Lease | None = None) -> Write:
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """The making of a document, not yet done, by the change that gives a resource its first tag."""
+
+    document: Document
+
+    @property
+    def key(self) -> str:
+        """The `_id` of the document."""
+        return str(self.document["_id"])
+
+    @property
+    def change_id(self) -> str:
+        """What the change is recorded under."""
+        return str(self.record["id"])
+
+    @property
+    def record(self) -> Document:
+        """The record of the change, as the outbox gets it."""
+        written: Document = self.document["outbox"][0]
+        return written
+
+    def outcome(self) -> Changed:
+        """What comes of the change if the document is made."""
+        tag = tag_of(self.document["tags"][0])
+        return Changed(tag, tag.trace_id, added=True)
+
+
+def compose(change: Change, verb: Verb, at: datetime, lease: Lease | None = None, since: datetime | None = None) -> Write:
     """The write that makes the change, as an add, an update or a removal, to a resource that has a document.
 
     `lease` is the one that the tag is known to have, None: the write demands that it has none.  Under a lease the caller
-    adds on which side of the lease's end the database's clock must be.
+    adds on which side of the lease's end the database's clock must be.  The write demands that a tag it updates or removes
+    is there since `since`; None: it does not matter.
     """
     conditions = change.conditions
     trace_id = conditions.trace_id or change.trace_id or new_trace_id()
@@ -67,7 +106,7 @@ def compose(change: Change, verb: Verb, at: datetime, lease: Lease | None = None
             query[f"tags.{change.max_tags - 1}"] = {"$exists": False}
         update["$push"]["tags"] = row_of(change, change_id, trace_id, at)
     else:
-        query["tags"] = {"$elemMatch": _condition(change, lease)}
+        query["tags"] = {"$elemMatch": _condition(change, lease, since)}
         if verb is Verb.DELETE:
             update["$pull"] = {"tags": {"name": change.name}}
         else:
@@ -91,8 +130,8 @@ def compose(change: Change, verb: Verb, at: datetime, lease: Lease | None = None
     return Write(verb, query, update, change_id, trace_id)
 
 
-def first_document(change: Change, at: datetime) -> Document:
-    """The document of a resource that never had a tag, with its first one; its only row tells the change's id."""
+def creation(change: Change, at: datetime) -> Creation:
+    """The making of the document of a resource that never had a tag, with its first one."""
     trace_id = change.trace_id or new_trace_id()
     change_id = new_id()
     document = new_document(change.resource, at) | {
@@ -104,13 +143,7 @@ def first_document(change: Change, at: datetime) -> Document:
         document["holds"] = held(change.resource.tenant, change.holds)
     if change.idempotency is not None:
         document["replies"] = [reply(change, Verb.ADD, change_id, trace_id, at)]
-    return document
-
-
-def created(change: Change, document: Document) -> Changed:
-    """What came of a change that made the document."""
-    tag = tag_of(document["tags"][0])
-    return Changed(tag, tag.trace_id, added=True, attributes=change.resource.attributes or {})
+    return Creation(document)
 
 
 def reply_keys(change: Change) -> tuple[str, ...]:
@@ -129,7 +162,7 @@ def reply(change: Change, verb: Verb, change_id: str, trace_id: str, at: datetim
     return kept
 
 
-def _condition(change: Change, lease: Lease | None) -> Document:
+def _condition(change: Change, lease: Lease | None, since: datetime | None) -> Document:
     """All conditions on the tag, in one `$elemMatch`: with two the positional `$` would point at the last."""
     conditions = change.conditions
     wanted: Document = {"name": change.name}
@@ -137,6 +170,8 @@ def _condition(change: Change, lease: Lease | None) -> Document:
         wanted["lease"] = None
     else:
         wanted["lease.until"] = lease.until
+    if since is not None:
+        wanted["since"] = since
     if conditions.trace_id is not None:
         wanted["traceid"] = conditions.trace_id
     if conditions.etags is not None:

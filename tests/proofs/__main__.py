@@ -15,7 +15,7 @@ from dms_tags.chains.chains import Chains
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
-from tests.proofs import calls, clocks, delays, described, oracle, races, repeats, rolling
+from tests.proofs import calls, clocks, delays, described, groups, oracle, races, repeats, rolling
 from tests.proofs.crashes import crash_again_and_again
 from tests.proofs.failover import fail_over_again_and_again
 from tests.proofs.forgeries import forge_databases, forge_files
@@ -121,6 +121,19 @@ def prove_repeats(folder: Path) -> None:
         _tell(f"64 keys, 64 objects; {dict(statuses)} by status")
 
 
+def prove_groups(folder: Path) -> None:
+    """32 callers of one process: 200 rounds in which replies are lost in the middle of groups, 40 in which the primary goes."""
+    with _store(folder) as (settings, _):
+        _tell_of("lost replies", groups.lose_replies(settings, rounds=200))
+    with replica_set(folder / "three", members=3) as nodes:
+        _tell_of("fail-overs", groups.fail_over_in_the_middle(nodes, rounds=40))
+
+
+def _tell_of(what: str, callers: groups.Callers) -> None:
+    watched = callers.watched
+    _tell(f"{what}: {watched.groups} groups, {watched.unconfirmed} of them not confirmed; callers were told {dict(callers.told)}")
+
+
 def prove_clocks(folder: Path) -> None:
     """Five times three keepers with clocks 150 s apart, the fast one killed while it moves changes: the trail goes on."""
     for round_ in range(5):
@@ -177,6 +190,7 @@ PROOFS: dict[str, Callable[[Path], None]] = {
     "statements": prove_statements,
     "events": prove_events,
     "repeats": prove_repeats,
+    "groups": prove_groups,
     "clocks": prove_clocks,
     "calls": prove_calls,
     "described": prove_described,

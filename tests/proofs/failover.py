@@ -51,11 +51,11 @@ def _fail_over(nodes: ReplicaSet, load: Load) -> float:
     load.wait_for_changes(50)
     seconds = time.monotonic() - began
     killed.start()
-    _wait_until_rejoined(killed)
+    wait_until_rejoined(killed)
     return seconds
 
 
-def _wait_until_rejoined(node: Mongod) -> None:
+def wait_until_rejoined(node: Mongod) -> None:
     """Waits until the node has caught up, so that the next one that is killed leaves a majority."""
     with node.client() as client:
 

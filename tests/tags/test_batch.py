@@ -194,7 +194,7 @@ def test_once_mongodb_does_not_answer_nothing_more_of_a_batch_is_tried(database:
     objects = [Resource("default", Kind.OBJECT, f"object-{number}") for number in range(3)]
     for resource in objects:
         store.change(Change(resource, "ocr", Verb.ADD, ACTOR, 1))
-    batches = Batches(database, TagService(store, Definitions(database, store)))
+    batches = Batches(database, TagService(store, Definitions(database, store)), store.groups)
     fault = {"failCommands": ["update"], "writeConcernError": {"code": 64, "errmsg": "lost"}, "appName": "dms-tags"}
     mongo_client.admin.command("configureFailPoint", "failCommand", mode={"times": 1}, data=fault)
     try:

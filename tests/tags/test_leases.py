@@ -281,7 +281,7 @@ def test_what_cannot_be_taken_back_is_no_work_that_waits(service: Service, monke
     """A lease that ran out on an object whose outbox is full counts for nothing: the keeper pauses instead of spinning."""
     leased(service)
     run_out(service, "a")
-    monkeypatch.setattr(service.services.store, "_make", lambda *_: None)
+    monkeypatch.setattr(service.services.store.groups, "make", lambda _: False)
 
     assert 0 == service.services.leases.take_back()
 
