@@ -16,6 +16,7 @@ from dms_tags.model import Kind
 from dms_tags.query.filters import Filter, object_filter, row_filter
 from dms_tags.query.hull import ANYTHING, Hull, hull
 from dms_tags.query.moments import Clock
+from dms_tags.query.pinned import MOST
 from dms_tags.query.statement import And, Condition, Holds, Member, ObjectIdIn, Order, Present, Statement, Test
 
 MAX_RUNS: Final = 16
@@ -44,7 +45,7 @@ class Plan:
     """How to ask for the objects of a statement.
 
     `order` is what they are to be ordered by; the queues' own order, of those changed longest ago, where the statement
-    gives none, which is then not to be kept at any price (`strict` is false).  `states` are the states of the ordering tag that can occur, None where the statement does not tell.
+    gives none, which is then not to be kept at any price (`strict` is false).  `few` says that it names its objects one by one.  `states` are the states of the ordering tag that can occur, None where the statement does not tell.
     """
 
     way: Way
@@ -54,6 +55,7 @@ class Plan:
     rest: tuple[Filter, ...]
     states: tuple[int, ...] | None = None
     strict: bool = True
+    few: bool = False
 
     @property
     def filter(self) -> Filter:
@@ -99,13 +101,14 @@ def compile_statement(statement: Statement, scope: Scope, clock: Clock) -> Plan:
         for name in (conjunct.name,)
     }
     by_id = any(isinstance(conjunct, ObjectIdIn) for conjunct in conjuncts)
+    few = any(isinstance(conjunct, ObjectIdIn) and len(conjunct.ids) <= MOST for conjunct in conjuncts)
     order = statement.order
     if order is not None and order.name is None:
-        return Plan(Way.IDS, order, scope, {}, filters)
+        return Plan(Way.IDS, order, scope, {}, filters, few=few)
     if order is not None and (by_id or order.name not in rows):
-        return Plan(Way.SORTED, order, scope, {}, filters)
+        return Plan(Way.SORTED, order, scope, {}, filters, few=few)
     if by_id or not rows:
-        return Plan(Way.IDS, Order(), scope, {}, filters, strict=False)
+        return Plan(Way.IDS, Order(), scope, {}, filters, strict=False, few=few)
     if order is None:
         order = Order(_narrowest(rows), Member.CREATION_DATE)
     bounds, tests = rows[order.name or ""]

@@ -2,85 +2,49 @@
 
 Every change of an object moves its `seq`, so a candidate that is written under the `seq` it was read with still is what
 the statement asked for, and nobody else has it.
-
-What an idempotency key takes is numbered from 0, and a unique index on key and number lets one request alone take each:
-of two equal requests at the same moment the later one meets the number taken, and is answered as the first one was.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from hashlib import sha256
+from dataclasses import dataclass, field
+from datetime import datetime
 from time import monotonic
 from typing import Final
 
 from pymongo.errors import DuplicateKeyError
 
 from dms_tags.counters import count_claim, count_lease
-from dms_tags.errors import Busy, IdempotencyKeyReused
-from dms_tags.model import MAX_TAGS, Actor, Change, Conditions, Idempotency, Kind, Resource, Tag, Verb
+from dms_tags.errors import Busy
+from dms_tags.model import MAX_TAGS, Change, Conditions, Kind, Resource, Verb
 from dms_tags.query.compiler import Plan, Scope, compile_statement
 from dms_tags.query.filters import Filter
 from dms_tags.query.moments import Clock
-from dms_tags.query.statement import Statement
+from dms_tags.query.pinned import untagged
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document, tag_of
 from dms_tags.store.waiting import awaited
+from dms_tags.tags.claim_keys import Claim, Claimed, ClaimKeys, kept, owner
 from dms_tags.tags.finder import Finder
 from dms_tags.tags.groups import Groups
 from dms_tags.tags.leases import Leases
 from dms_tags.tags.pools import Pools
 from dms_tags.tags.service import RuleBook
-from dms_tags.tags.writes import KEPT_REPLIES, Write, compose
+from dms_tags.tags.writes import KEPT_REPLIES, Write, compose, creation
 
 MAX_LOST: Final = 40
 """Candidates that a claim may lose to others before it gives up (API.md section 3)."""
 
-MAX_LIMIT: Final = 100
+CONTENDED_SECONDS: Final = 4.0
+"""For so long a claim goes on with objects that others change at the same moment, and that may still be its own."""
+
 MAX_LEASE_SECONDS: Final = 86_400
 
-LONGEST_SECONDS: Final = 20.0
-"""A claim has been answered, or has died, after so many seconds (API.md section 1, row 503)."""
 
 PATIENCE: Final = 4.0
 """Seconds for which the repetition of a claim waits for the first one to end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a caller wants: up to `limit` objects of the statement, the tag `name` set to `state` on each.
-
-    `lease_seconds` makes it a lease, None: it is for good.  An idempotency key is kept with the objects that were claimed under
-    it, the last 32 of each.
-    """
-
-    tenant: str
-    statement: Statement
-    name: str
-    state: int
-    actor: Actor
-    trace_id: str | None = None
-    limit: int = 1
-    lease_seconds: int | None = None
-    idempotency: Idempotency | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """An object that was claimed: all its tags, the claimed one among them, and how often in a row it was claimed.
-
-    `replayed` says that it was claimed by an earlier, equal request.
-    """
-
-    object_id: str
-    tag: Tag
-    tags: tuple[Tag, ...]
-    attempts: int
-    replayed: bool = False
 
 
 class Claims:
@@ -101,6 +65,7 @@ class Claims:
         self._clock = clock
         self._groups = groups
         self._own = own or database.clock.recorded
+        self._keys = ClaimKeys(database, self._own)
         self._pools = Pools(Finder(database))
         # mongomock has no such index: there one process is all there is, and claims under keys take turns in it
         self._turn: AbstractContextManager[object] = threading.Lock() if database.mock else nullcontext()
@@ -113,81 +78,91 @@ class Claims:
         if claim.idempotency is None:
             return self._claim(claim)
         with self._turn:
-            return self._replayed(claim, claim.idempotency) or self._claim(claim)
+            return self._keys.replayed(claim, claim.idempotency) or self._claim(claim)
 
     def _claim(self, claim: Claim) -> list[Claimed]:
         """Claims up to `limit` objects that are nobody's yet."""
         forbidden, initial = self._rules(claim)
-        scope = Scope(claim.tenant, _claimable(claim.name, forbidden, initial=initial))
-        pool = self._pools.of((claim.statement, claim.name, scope.tenant, forbidden, initial))
-        claimed: list[Claimed] = []
-        since, lost, lost_in_a_row, took_back = monotonic(), 0, 0, False
-        while len(claimed) < claim.limit and lost < MAX_LOST:
+        taking = _Taking(forbidden, initial, monotonic())
+        fresh = untagged(claim.statement) if initial else ()
+        try:
+            self._take_known(claim, taking)
+            # Of a new object that another was faster to tag it is not known what it now is: it is looked at again
+            while len(taking.claimed) < claim.limit and self._take_fresh(claim, fresh, taking) and not taking.over:
+                self._take_known(claim, taking)
+        except DuplicateKeyError:
+            # An equal request is at it: what it took is the answer to this one too
+            return self._await(claim)
+        claimed = taking.claimed
+        if not claimed:
+            count_claim("none")
+        if claim.idempotency is not None and 0 < len(claimed) < claim.limit:
+            self._keys.mark_whole(claim, claim.idempotency, claimed)
+        return claimed
+
+    def _take_known(self, claim: Claim, taking: _Taking) -> None:
+        """Takes objects that have or had a tag.  Raises `DuplicateKeyError` where an equal request took one."""
+        scope = Scope(claim.tenant, _claimable(claim.name, taking.forbidden, initial=taking.initial))
+        pool = self._pools.of((claim.statement, claim.name, scope.tenant, taking.forbidden, taking.initial))
+        since, lost_in_a_row, took_back = monotonic(), 0, False
+        while len(taking.claimed) < claim.limit and not taking.over:
             candidate = pool.take(lambda: self._plan(claim, scope), since, lost_in_a_row)
             if candidate is None:
-                if claimed or took_back:
-                    break
+                if taking.claimed or took_back:
+                    return
                 # What a dead worker held may be due by now.  Whoever takes it back, the look after that finds it
                 self._leases.take_back(claim.tenant)
                 since, took_back = monotonic(), True
                 continue
-            try:
-                won = self._write(claim, candidate, forbidden, len(claimed))
-            except DuplicateKeyError:
-                # An equal request is at it: what it took is the answer to this one too
-                return self._await(claim)
+            won = self._write(claim, candidate, taking.forbidden, len(taking.claimed))
+            count_claim("lost" if won is None else "won")
             if won is None:
+                lost_in_a_row += 1
+                taking.lost.add(candidate["id"])
+            else:
+                lost_in_a_row = 0
+                taking.claimed.append(won)
+
+    def _take_fresh(self, claim: Claim, fresh: Sequence[str], taking: _Taking) -> bool:
+        """Takes objects that the statement names and nobody ever tagged; whether another was faster with one of them.
+
+        Raises `DuplicateKeyError` where an equal request took one.
+        """
+        if not fresh:
+            return False
+        resources = [Resource(claim.tenant, Kind.OBJECT, object_id) for object_id in fresh]
+        with store_errors():
+            known = {
+                document["_id"]
+                for document in self._database.tags.find({"_id": {"$in": [of.key for of in resources]}}, {"_id": 1})
+            }
+        late = False
+        for resource in resources:
+            if resource.key in known:
+                continue
+            if len(taking.claimed) >= claim.limit:
+                break
+            try:
+                taking.claimed.append(self._create(claim, resource, len(taking.claimed)))
+            except DuplicateKeyError as error:
+                if "_id" not in (error.details or {}).get("keyPattern", ("_id",)):
+                    raise
                 count_claim("lost")
-                lost, lost_in_a_row = lost + 1, lost_in_a_row + 1
+                taking.lost.add(resource.id)
+                late = True
             else:
                 count_claim("won")
-                lost_in_a_row = 0
-                claimed.append(won)
-        if not claimed:
-            count_claim("none")
-        if claim.idempotency is not None and 0 < len(claimed) < claim.limit:
-            self._mark_whole(claim, claim.idempotency, claimed)
-        return claimed
+        return late
 
     def _await(self, claim: Claim) -> list[Claimed]:
         """What the equal request that is a moment ahead has taken, once it has taken all it takes."""
         if claim.idempotency is None:
             raise TypeError("only what is claimed under a key can meet an equal claim")
         idempotency = claim.idempotency
-        replayed = awaited(lambda: self._replayed(claim, idempotency) or None, PATIENCE)
+        replayed = awaited(lambda: self._keys.replayed(claim, idempotency) or None, PATIENCE)
         if replayed is not None:
             return replayed
         raise Busy("an equal request under this Idempotency-Key is not done yet; send it again")
-
-    def _replayed(self, claim: Claim, idempotency: Idempotency) -> list[Claimed]:
-        """What an earlier request with the same key claimed, as far as a majority has it; none where that is not all of it yet.
-
-        Raises `IdempotencyKeyReused` where it was another request.
-        """
-        owner = _owner(claim, idempotency)
-        query = {"tenant": claim.tenant, "claims": {"$elemMatch": {"id": {"$gte": f"{owner}/", "$lt": f"{owner}0"}}}}
-        with store_errors():
-            settled = self._database.majority(self._database.tags)
-            documents = list(settled.find(query, {"id": 1, "tags": 1, "claims": 1}, limit=MAX_LIMIT))
-        taken = [(document, kept) for document in documents for kept in document["claims"] if kept["id"].startswith(f"{owner}/")]
-        if any(kept["fingerprint"] != idempotency.fingerprint for _, kept in taken):
-            raise IdempotencyKeyReused(
-                f"the Idempotency-Key {idempotency.key!r} came with another request before; use a new key for a new request"
-            )
-        if not taken:
-            return []
-        newest = max(kept["creationDate"] for _, kept in taken)
-        whole = len(taken) >= claim.limit or any(kept.get("whole") for _, kept in taken)
-        if not whole and self._own() - newest < timedelta(seconds=LONGEST_SECONDS):
-            return []
-        return [_replay(claim.name, document, kept) for document, kept in sorted(taken, key=lambda of: str(of[1]["id"]))]
-
-    def _mark_whole(self, claim: Claim, idempotency: Idempotency, claimed: list[Claimed]) -> None:
-        """Notes that a key has taken all it takes, where that is less than it could: a repetition need not wait for more."""
-        key = Resource(claim.tenant, Kind.OBJECT, claimed[0].object_id).key
-        query = {"_id": key, "claims": {"$elemMatch": {"id": f"{_owner(claim, idempotency)}/{0:03d}"}}}
-        with store_errors():
-            self._database.tags.update_one(query, {"$set": {"claims.$.whole": True}})
 
     def _plan(self, claim: Claim, scope: Scope) -> Plan:
         return compile_statement(claim.statement, scope, self._clock())
@@ -212,7 +187,8 @@ class Claims:
             Verb.SET,
             claim.actor,
             claim.state,
-            claim.trace_id,
+            # A claim for good leaves the tag to the trace that owns it; a lease makes the claimer its owner
+            row["traceid"] if row is not None and claim.lease_seconds is None else claim.trace_id,
             Conditions(etags=None if row is None else (row["etag"],), forbidden_from=forbidden),
         )
         write = compose(change, Verb.ADD if row is None else Verb.UPDATE, max(self._own(), candidate["lastAt"]))
@@ -223,29 +199,49 @@ class Claims:
             lease = {"until": self._leases.until(claim.lease_seconds), "back": row and row["state"], "attempts": attempts}
             _add(write, "lease", lease)
         if claim.idempotency is not None:
-            kept = _kept(write, claim.idempotency, attempts)
-            kept["id"] = f"{_owner(claim, claim.idempotency)}/{number:03d}"
-            write.update["$push"]["claims"] = {"$each": [kept], "$slice": -KEPT_REPLIES}
+            kept_answer = kept(write, claim.idempotency, attempts)
+            kept_answer["id"] = f"{owner(claim, claim.idempotency)}/{number:03d}"
+            write.update["$push"]["claims"] = {"$each": [kept_answer], "$slice": -KEPT_REPLIES}
         if not self._groups.make(write):
             return None
         if claim.lease_seconds is not None:
             count_lease("granted")
         return _claimed(candidate, change, write, attempts)
 
+    def _create(self, claim: Claim, resource: Resource, number: int) -> Claimed:
+        """The making of an object's document, as the `number`-th object of the claim.
 
-def _owner(claim: Claim, idempotency: Idempotency) -> str:
-    """Whose key it is: the actor's, for one tag.  As a digest, since what it is made of may be long."""
-    whose = "\n".join((claim.actor.kind, claim.actor.name, claim.name, idempotency.key))
-    return sha256(whose.encode()).hexdigest()[:32]
+        Raises `DuplicateKeyError` where it has one by now, or an equal request has the number already.
+        """
+        change = Change(resource, claim.name, Verb.ADD, claim.actor, claim.state, claim.trace_id)
+        made = creation(change, self._own())
+        if claim.lease_seconds is not None:
+            made.document["tags"][0]["lease"] = {"until": self._leases.until(claim.lease_seconds), "back": None, "attempts": 1}
+        if claim.idempotency is not None:
+            made.document["claims"] = [
+                kept(made, claim.idempotency, 1) | {"id": f"{owner(claim, claim.idempotency)}/{number:03d}"}
+            ]
+        self._groups.make(made)
+        if claim.lease_seconds is not None:
+            count_lease("granted")
+        (tag,) = map(tag_of, made.document["tags"])
+        return Claimed(resource.id, tag, (tag,), 1)
 
 
-def _replay(name: str, document: Document, kept: Document) -> Claimed:
-    """An object as the claim that took it was answered; its other tags are as they are."""
-    tags = {tag.name: tag for tag in map(tag_of, document["tags"])}
-    since = tags[name].since if name in tags else kept["creationDate"]
-    first = Tag(name, kept["state"], kept["traceid"], kept["creationDate"], kept["etag"], since)
-    tags[name] = first
-    return Claimed(document["id"], first, tuple(tags.values()), kept["attempts"], replayed=True)
+@dataclass(slots=True)
+class _Taking:
+    """How far a claim is: what it has, and which objects others took from under its hands."""
+
+    forbidden: tuple[int, ...]
+    initial: bool
+    began: float
+    claimed: list[Claimed] = field(default_factory=list)
+    lost: set[str] = field(default_factory=set)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has lost as many objects as it may, or too much time over them."""
+        return len(self.lost) >= MAX_LOST or (bool(self.lost) and self.began + CONTENDED_SECONDS < monotonic())
 
 
 def _claimed(candidate: Document, change: Change, write: Write, attempts: int) -> Claimed:
@@ -278,18 +274,6 @@ def _add(write: Write, member: str, value: Document) -> None:
         write.update["$push"]["tags"][member] = value
     else:
         write.update["$set"][f"tags.$.{member}"] = value
-
-
-def _kept(write: Write, idempotency: Idempotency, attempts: int) -> Document:
-    """What a repetition of the claim is answered with, also when others have changed the tag since."""
-    return {
-        "fingerprint": idempotency.fingerprint,
-        "state": write.record["state"],
-        "traceid": write.record["traceid"],
-        "creationDate": write.record["at"],
-        "etag": write.change_id,
-        "attempts": attempts,
-    }
 
 
 def _attempts(candidate: Document, row: Document | None, name: str) -> int:

@@ -105,7 +105,7 @@ def test_columns_a_semicolon_and_the_old_spelling_of_a_state_are_taken() -> None
     usual = parse("SELECT * FROM x WHERE system:tags[a].state > 2 ORDER BY system:objectId")
 
     for columns in ("*", "system:objectId", "system:objectId, system:tags[a].state, name"):
-        assert usual == parse(f"SELECT {columns} FROM x WHERE system:tags[a] > 2 ORDER BY system:objectId ;")
+        assert usual == parse(f"SELECT {columns} FROM x WHERE system:tags[a] > 2 ORDER BY system:objectId ;")  # noqa: S608
 
 
 def test_ids_of_objects_are_compared_one_by_one_or_in_a_list() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -37,9 +37,16 @@ def rows(service: Service, object_id: str) -> dict[str, list[Any]]:
     return {row[0]: row for row in answer["objects"][0]["properties"]["system:tags"]["value"]}
 
 
-def claim(service: Service, statement: str = QUEUED, name: str = "ocr", state: int = 2, **query: Any) -> list[dict[str, Any]]:
+def claim(
+    service: Service,
+    statement: str = QUEUED,
+    name: str = "ocr",
+    state: int = 2,
+    headers: Mapping[str, str] | None = None,
+    **query: Any,
+) -> list[dict[str, Any]]:
     """The properties of the objects that a claim got."""
-    answer = post(service, f"/objects/tags/{name}/state/{state}", query_string={"query": statement, **query})
+    answer = post(service, f"/objects/tags/{name}/state/{state}", query_string={"query": statement, **query}, headers=headers)
     return [found["properties"] for found in answer["objects"]]
 
 

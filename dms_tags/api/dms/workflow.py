@@ -18,7 +18,8 @@ from dms_tags.api.parameters import Parameter, integer
 from dms_tags.errors import InvalidParameter, TraceIdRequired
 from dms_tags.identity.model import Permission
 from dms_tags.model import Changed, Kind, Resource
-from dms_tags.tags.claims import MAX_LEASE_SECONDS, MAX_LIMIT, Claim, Claimed
+from dms_tags.tags.claim_keys import MAX_LIMIT, Claim, Claimed
+from dms_tags.tags.claims import MAX_LEASE_SECONDS
 
 QUERY: Final = Parameter(
     "query",
