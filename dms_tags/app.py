@@ -10,6 +10,7 @@ from flask import Flask, Response, request
 
 from dms_tags import counters
 from dms_tags.api import openapi
+from dms_tags.api.bases import Bases
 from dms_tags.api.chains import routes as chains
 from dms_tags.api.dms import routes as dms
 from dms_tags.api.endpoint import Api
@@ -44,6 +45,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     app.config["ORIGIN"] = settings.origin
     app.url_map.merge_slashes = False
     app.extensions[EXTENSION] = services
+    app.wsgi_app = Bases(app.wsgi_app, settings.dms_bases)  # type: ignore[method-assign]
     services.guard.init_app(app)
     for api in apis:
         api.register(app, services)

@@ -102,6 +102,13 @@ def _origins(value: str) -> tuple[str, ...]:
     return tuple(_origin(part) for part in _names(value))
 
 
+def _bases(value: str) -> tuple[str, ...]:
+    for base in _names(value):
+        if not re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)+", base):
+            raise ValueError("must be paths such as /api/dms, with commas, without a slash behind them")
+    return _names(value)
+
+
 def _rate(value: str) -> int:
     return 0 if value == "off" else _whole(1, 1_000_000)(value)
 
@@ -143,6 +150,11 @@ class Settings:
         False, _flag, "`true`: one line in the log for each request; refused and failed ones are logged anyway"
     )
     timezone: str = _setting("UTC", _zone, "whose days TODAY() and YESTERDAY() are")
+    dms_bases: tuple[str, ...] = _setting(
+        ("/api/dms", "/dms-core", "/api-web/api/dms"),
+        _bases,
+        "paths below which the DMS calls are served, with commas; /api/dms always is one",
+    )
     origin: str | None = _setting(
         None, _origin, "scheme and host under which clients reach the service, for links; unset: the request's own"
     )
@@ -256,6 +268,8 @@ def settings_table() -> list[tuple[str, str, str]]:
 
 def _shown(member: Field[Any]) -> str:
     default = member.default
+    if isinstance(default, tuple) and default:
+        return ",".join(default)
     return "unset" if default in (None, (), 0) else str(default)
 
 

@@ -460,3 +460,16 @@ class TestIdempotencyKey:
 
         assert "true" == post(service, "o1/tags/tag1/state/1?overwrite=true", Idempotency_Key="k1").headers["Idempotent-Replayed"]
         refused(post(service, "o1/tags/tag1/state/0", Idempotency_Key="k0"), 409, "tag-exists")
+
+
+@pytest.mark.parametrize("base", ["/api/dms", "/dms-core", "/api-web/api/dms"])
+def test_every_base_leads_to_the_same(shared: Service, base: str) -> None:
+    """The DMS's own clients call below several paths: they see and change the same tags, and get the same errors."""
+    name = f"base:{base.strip('/').replace('/', '').replace('-', '')}"
+    shared.client.post(f"{base}/objects/based/tags/{name}/state/1")
+
+    for other in ("/api/dms", "/dms-core", "/api-web/api/dms"):
+        assert 200 == shared.client.get(f"{other}/objects/based/tags/{name}").status_code
+        assert "application/problem+json" == shared.client.get(f"{other}/nosuch").mimetype
+    assert 404 == shared.client.get(f"{base}x/objects/based/tags/{name}").status_code
+    assert 400 == shared.client.get(f"{base}/objects/based/tags/{name}%2Flease").status_code
