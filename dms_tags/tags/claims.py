@@ -87,8 +87,9 @@ class Claims:
         fresh = untagged(claim.statement) if initial else ()
         try:
             self._take_known(claim, taking)
-            # Of a new object that another was faster to tag it is not known what it now is: it is looked at again
-            while len(taking.claimed) < claim.limit and self._take_fresh(claim, fresh, taking) and not taking.over:
+            if fresh and len(taking.claimed) < claim.limit and not taking.over:
+                self._take_fresh(claim, fresh, taking)
+                # Others may have tagged one of them since the look: it is known now, and may still be claimed
                 self._take_known(claim, taking)
         except DuplicateKeyError:
             # An equal request is at it: what it took is the answer to this one too
@@ -123,36 +124,26 @@ class Claims:
                 lost_in_a_row = 0
                 taking.claimed.append(won)
 
-    def _take_fresh(self, claim: Claim, fresh: Sequence[str], taking: _Taking) -> bool:
-        """Takes objects that the statement names and nobody ever tagged; whether another was faster with one of them.
+    def _take_fresh(self, claim: Claim, fresh: Sequence[str], taking: _Taking) -> None:
+        """Takes objects that the statement names and nobody ever tagged.
 
         Raises `DuplicateKeyError` where an equal request took one.
         """
-        if not fresh:
-            return False
         resources = [Resource(claim.tenant, Kind.OBJECT, object_id) for object_id in fresh]
         with store_errors():
-            known = {
-                document["_id"]
-                for document in self._database.tags.find({"_id": {"$in": [of.key for of in resources]}}, {"_id": 1})
-            }
-        late = False
+            documents = self._database.tags.find({"_id": {"$in": [resource.key for resource in resources]}}, {"_id": 1})
+            known = {document["_id"] for document in documents}
         for resource in resources:
-            if resource.key in known:
+            if resource.key in known or len(taking.claimed) >= claim.limit:
                 continue
-            if len(taking.claimed) >= claim.limit:
-                break
             try:
                 taking.claimed.append(self._create(claim, resource, len(taking.claimed)))
             except DuplicateKeyError as error:
                 if "_id" not in (error.details or {}).get("keyPattern", ("_id",)):
                     raise
                 count_claim("lost")
-                taking.lost.add(resource.id)
-                late = True
             else:
                 count_claim("won")
-        return late
 
     def _await(self, claim: Claim) -> list[Claimed]:
         """What the equal request that is a moment ahead has taken, once it has taken all it takes."""
