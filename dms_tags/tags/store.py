@@ -85,7 +85,7 @@ class TagStore:
         lease: Lease | None = None
         # Elsewhere than in a DMS the answer tells since when the tag is there, which its change must know beforehand
         tells_since = change.resource.kind is not Kind.OBJECT
-        since = self._since_when(change) if tells_since and verb is Verb.UPDATE else None
+        since = self._since.get((change.resource.key, change.name)) if tells_since and verb is Verb.UPDATE else None
         at = self._clock()
         give_up = monotonic() + PATIENCE
         with ExitStack() as turn:
@@ -93,6 +93,7 @@ class TagStore:
             for attempt in itertools.count():
                 # What may only be made where there is no tag, and changes one, is never made: it is only told why
                 never = change.conditions.absent and verb is not Verb.ADD
+                # Where it is not known since when the tag is there, or whether it is, one look tells both
                 blind = tells_since and since is None and verb is Verb.UPDATE
                 changed = None if never or blind else self._write(change, verb, at, lease, since)
                 if changed is None and verb is Verb.ADD and attempt == 0:
@@ -218,11 +219,6 @@ class TagStore:
         if changed.tag is not None:
             self._remember(change.resource, changed.tag)
         return changed
-
-    def _since_when(self, change: Change) -> datetime | None:
-        """Since when the tag is there, from memory or by a read that others share; None where it is not there."""
-        known = self._since.get((change.resource.key, change.name))
-        return known or next((tag.since for tag in self.read(change.resource, change.name)), None)
 
     def _remember(self, resource: Resource, *tags: Tag) -> None:
         """Notes since when tags are there, for changes whose answers tell it; it is a condition of their writes."""
