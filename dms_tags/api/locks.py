@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any, Final
 
 from dms_tags.api import headers
@@ -68,16 +68,16 @@ def meaning(conditions: Conditions) -> list[Any]:
     return [trace_id, etags, conditions.present, conditions.absent, conditions.state]
 
 
-def idempotency(call: Call, *facts: Any) -> Idempotency | None:
+def idempotency(call: Call, *facts: Any, without: Container[str] = ()) -> Idempotency | None:
     """The request's idempotency key, with a fingerprint of what it asks for, whichever way that is spelt.
 
-    A trace id is part of it only as a condition: a tracing library gives a repeated request a new one.
+    `without` are parameters that `facts` tell better.  A trace id is part of it only as a condition: a tracing library gives a repeated request a new one.
     Raises `InvalidParameter`.
     """
     key = call.idempotency_key
     if key is None:
         return None
-    arguments = {name: value for name, value in call.arguments.items() if name != WAIT_FOR_SEARCH.name}
+    arguments = {name: value for name, value in call.arguments.items() if name != WAIT_FOR_SEARCH.name and name not in without}
     return Idempotency(key, fingerprint(call.identity.actor, (call.route.endpoint, call.parts, arguments, facts)))
 
 

@@ -243,6 +243,7 @@ def _linger(sock: socket.socket) -> None:
 
 def _shut(sock: socket.socket, how: int) -> None:
     try:
-        sock.shutdown(how)
+        # The system's own: gevent's would end whoever waits on it with an error, where an end of what is read is meant
+        getattr(sock, "_sock", sock).shutdown(how)
     except OSError:
         return

@@ -71,7 +71,7 @@ class ClaimKeys:
         Raises `IdempotencyKeyReused` where it was another request.
         """
         whose = owner(claim, idempotency)
-        query = {"tenant": claim.tenant, "claims": {"$elemMatch": {"id": {"$gte": f"{whose}/", "$lt": f"{whose}0"}}}}
+        query = _under(claim, idempotency)
         with store_errors():
             settled = self._database.majority(self._database.tags)
             documents = list(settled.find(query, {"id": 1, "tags": 1, "claims": 1}, limit=MAX_LIMIT))
@@ -88,12 +88,23 @@ class ClaimKeys:
             return []
         return [_replay(claim.name, document, kept) for document, kept in sorted(taken, key=lambda of: str(of[1]["id"]))]
 
+    def taken(self, claim: Claim, idempotency: Idempotency) -> bool:
+        """Whether an equal request has taken anything, be it that no majority has it yet."""
+        with store_errors():
+            return self._database.tags.find_one(_under(claim, idempotency), {"_id": 1}) is not None
+
     def mark_whole(self, claim: Claim, idempotency: Idempotency, claimed: list[Claimed]) -> None:
         """Notes that a key has taken all it takes, where that is less than it could: a repetition need not wait for more."""
         key = Resource(claim.tenant, Kind.OBJECT, claimed[0].object_id).key
         query = {"_id": key, "claims": {"$elemMatch": {"id": f"{owner(claim, idempotency)}/{0:03d}"}}}
         with store_errors():
             self._database.tags.update_one(query, {"$set": {"claims.$.whole": True}})
+
+
+def _under(claim: Claim, idempotency: Idempotency) -> Document:
+    """Finds the objects that were claimed under the key."""
+    whose = owner(claim, idempotency)
+    return {"tenant": claim.tenant, "claims": {"$elemMatch": {"id": {"$gte": f"{whose}/", "$lt": f"{whose}0"}}}}
 
 
 def owner(claim: Claim, idempotency: Idempotency) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
@@ -17,7 +17,7 @@ from typing import Final
 from pymongo.errors import DuplicateKeyError
 
 from dms_tags.counters import count_claim, count_lease
-from dms_tags.errors import Busy
+from dms_tags.errors import Busy, StoreUnavailable
 from dms_tags.model import MAX_TAGS, Change, Conditions, Kind, Resource, Verb
 from dms_tags.query.compiler import Plan, Scope, compile_statement
 from dms_tags.query.filters import Filter
@@ -39,6 +39,9 @@ MAX_LOST: Final = 40
 
 CONTENDED_SECONDS: Final = 4.0
 """For so long a claim goes on with objects that others change at the same moment, and that may still be its own."""
+
+MEETINGS: Final = 20
+"""So often a claim passes over objects that it has already, before it takes them for all that there are."""
 
 MAX_LEASE_SECONDS: Final = 86_400
 
@@ -94,18 +97,32 @@ class Claims:
         except DuplicateKeyError:
             # An equal request is at it: what it took is the answer to this one too
             return self._await(claim)
+        except StoreUnavailable as error:
+            if not taking.claimed:
+                raise
+            if error.uncertain:
+                names = ", ".join(each.object_id for each in taking.claimed)
+                raise StoreUnavailable(
+                    f"{len(taking.claimed)} objects were claimed ({names}); whether one more was is not known: "
+                    "under an Idempotency-Key the same request tells, else reading the tags does",
+                    uncertain=True,
+                ) from error
+            # What is claimed is claimed: fewer than could be is an answer, nothing is none
         claimed = taking.claimed
         if not claimed:
+            if claim.idempotency is not None and self._keys.taken(claim, claim.idempotency):
+                return self._await(claim)
             count_claim("none")
         if claim.idempotency is not None and 0 < len(claimed) < claim.limit:
-            self._keys.mark_whole(claim, claim.idempotency, claimed)
+            with suppress(StoreUnavailable):  # without the note a repetition only waits longer
+                self._keys.mark_whole(claim, claim.idempotency, claimed)
         return claimed
 
     def _take_known(self, claim: Claim, taking: _Taking) -> None:
         """Takes objects that have or had a tag.  Raises `DuplicateKeyError` where an equal request took one."""
         scope = Scope(claim.tenant, _claimable(claim.name, taking.forbidden, initial=taking.initial))
         pool = self._pools.of((claim.statement, claim.name, scope.tenant, taking.forbidden, taking.initial))
-        since, lost_in_a_row, took_back = monotonic(), 0, False
+        since, lost_in_a_row, took_back, met_again = monotonic(), 0, False, 0
         while len(taking.claimed) < claim.limit and not taking.over:
             candidate = pool.take(lambda: self._plan(claim, scope), since, lost_in_a_row)
             if candidate is None:
@@ -114,6 +131,12 @@ class Claims:
                 # What a dead worker held may be due by now.  Whoever takes it back, the look after that finds it
                 self._leases.take_back(claim.tenant)
                 since, took_back = monotonic(), True
+                continue
+            if any(each.object_id == candidate["id"] for each in taking.claimed):
+                # A claim may leave its object a match: it is taken once all the same
+                met_again += 1
+                if met_again > MEETINGS:
+                    return
                 continue
             won = self._write(claim, candidate, taking.forbidden, len(taking.claimed))
             count_claim("lost" if won is None else "won")
@@ -192,6 +215,8 @@ class Claims:
         if claim.idempotency is not None:
             kept_answer = kept(write, claim.idempotency, attempts)
             kept_answer["id"] = f"{owner(claim, claim.idempotency)}/{number:03d}"
+            # The unique index tells documents apart, not the members of one
+            write.query["claims.id"] = {"$ne": kept_answer["id"]}
             write.update["$push"]["claims"] = {"$each": [kept_answer], "$slice": -KEPT_REPLIES}
         if not self._groups.make(write):
             return None

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
+from dms_tags.errors import StoreUnavailable
+from dms_tags.identity.model import Permission
+from dms_tags.identity.store import Grant, TokenStore
 from dms_tags.settings import Settings
+from dms_tags.store.database import Database
 from tests.support.app import Service, running
+from tests.support.identity import ADMIN
 from tests.support.workflow import QUEUED, claim, ids, post, row_of, rows, run_out, search, tag
 
 
@@ -231,3 +237,81 @@ def test_many_claim_one_new_object_at_once(real: Service) -> None:
     assert [1] * 24 == [len(answer["objects"]) for answer in own]
     assert 1 == sum(len(answer["objects"]) for answer in one)
     assert 25 == len(real.entries())
+
+
+@pytest.mark.parametrize("where", ["", " AND system:tags[ocr] IS NOT NULL"])
+def test_equal_claims_under_one_key_at_once_take_one_object(real: Service, where: str) -> None:
+    """Also where the object still is a match after the claim, and where it no longer is: one change, one answer for all."""
+    for number in range(8):
+        object_id = f"o{number}"
+        if where:
+            tag(real, object_id)
+        asked = {"query_string": {"query": PINNED.format(object_id) + where}, "headers": {"Idempotency-Key": f"k{number}"}}
+        with ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda _: post(real, "/objects/tags/ocr/state/2", **asked), range(6)))  # noqa: B023
+
+        assert all(answer["objects"] for answer in answers)
+        assert 1 == len({answer["objects"][0]["properties"]["dms:etags"]["value"][0] for answer in answers})
+    assert (16 if where else 8) == len(real.entries())
+
+
+def test_a_claim_takes_an_object_once_however_many_it_may_take(service: Service) -> None:
+    """One that is a match still is not taken again by the same claim."""
+    tag(service, "a")
+
+    assert ["a", "b"] == sorted(ids(claim(service, "SELECT * FROM document WHERE system:objectId IN ('a','b')", limit=5)))
+
+
+def test_a_claim_tells_no_trace_id_to_who_may_not_read_the_tag(memory: Database, token_store: TokenStore) -> None:
+    """The trace id of a tag's owner is its lock: it is neither in the rows nor in a header."""
+    with running(Settings(mongo_uri="mongomock://", auth="tokens"), memory) as service:
+        owner, blind = (
+            {"Authorization": f"Bearer {token_store.create('default', name, grant, ADMIN)}"}
+            for name, grant in (
+                ("owner", Grant(frozenset(Permission))),
+                ("blind", Grant(frozenset({Permission.READ, Permission.WRITE}), read_prefixes=("a:",))),
+            )
+        )
+        service.client.post("/api/dms/objects/a/tags/ocr/state/1", headers={**owner, "X-B3-TraceId": "5ec2e75ec2e7"})
+
+        answer = service.client.post(
+            "/api/dms/objects/tags/ocr/state/2", query_string={"query": PINNED.format("a")}, headers=blind
+        )
+
+    assert 200 == answer.status_code
+    assert "5ec2e7" not in f"{answer.headers}{answer.text}"
+
+
+def test_a_key_stands_for_a_statement_however_it_is_spelt(service: Service) -> None:
+    """Keywords in another case, columns, a semicolon, the statement in the body: the same request."""
+    tag(service, "a")
+    headers = {"Idempotency-Key": "k"}
+    first = claim(service, headers=headers)
+
+    again = claim(service, "select system:objectId from object where system:tags[ocr].state = 1;", headers=headers)
+    in_body = post(service, "/objects/tags/ocr/state/2", json={"query": {"statement": QUEUED}}, headers=headers)
+
+    assert ids(first) == ids(again) == [found["properties"]["system:objectId"]["value"] for found in in_body["objects"]]
+
+
+def test_what_is_claimed_is_told_where_more_cannot_be(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MongoDB goes away in the middle of a claim of several: what was taken is the answer; where that is unsure, it is said."""
+    for uncertain in (False, True):
+        for object_id in "ab":
+            tag(service, f"{object_id}{uncertain}".lower())
+        make, made = service.services.claims._groups.make, []  # noqa: SLF001 - the seam of all writes
+
+        def fail_second(change: Any, make: Any = make, made: Any = made, *, uncertain: bool = uncertain) -> bool:
+            made.append(change)
+            if len(made) > 1:
+                raise StoreUnavailable("MongoDB does not answer", uncertain=uncertain)
+            return bool(make(change))
+
+        monkeypatch.setattr(service.services.claims._groups, "make", fail_second)  # noqa: SLF001
+        if uncertain:
+            refused = post(service, "/objects/tags/ocr/state/2", 503, query_string={"query": QUEUED, "limit": 5})
+            assert "1 objects were claimed" in refused["detail"]
+        else:
+            assert 1 == len(claim(service, limit=5))
+        monkeypatch.undo()
+        claim(service, limit=5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -67,11 +68,12 @@ def claim(call: Call, name: str, state: int) -> Response:
             call.trace_id,
             call.arguments["limit"],
             call.arguments["leaseSeconds"],
-            locks.idempotency(call, repr(statement)),
+            # The statement as it was understood, and not as it was spelt or where it stood
+            locks.idempotency(call, repr(replace(statement, type="")), without=("query",)),
         )
     )
     response = json_answer({"objects": [{"properties": _claimed(call, each)} for each in claimed]})
-    if len(claimed) == 1:
+    if len(claimed) == 1 and call.identity.covers(Permission.READ, name):
         tag = claimed[0].tag
         return stamp(response, Changed(tag, tag.trace_id, replayed=claimed[0].replayed))
     if claimed and claimed[0].replayed:
