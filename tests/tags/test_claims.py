@@ -246,7 +246,10 @@ def test_equal_claims_under_one_key_at_once_take_one_object(real: Service, where
         object_id = f"o{number}"
         if where:
             tag(real, object_id)
-        asked = {"query_string": {"query": PINNED.format(object_id) + where}, "headers": {"Idempotency-Key": f"k{number}"}}
+        asked: dict[str, Any] = {
+            "query_string": {"query": PINNED.format(object_id) + where},
+            "headers": {"Idempotency-Key": f"k{number}"},
+        }
         with ThreadPoolExecutor(6) as pool:
             answers = list(pool.map(lambda _: post(real, "/objects/tags/ocr/state/2", **asked), range(6)))  # noqa: B023
 
@@ -296,18 +299,24 @@ def test_a_key_stands_for_a_statement_however_it_is_spelt(service: Service) -> N
 
 def test_what_is_claimed_is_told_where_more_cannot_be(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """MongoDB goes away in the middle of a claim of several: what was taken is the answer; where that is unsure, it is said."""
-    for uncertain in (False, True):
-        for object_id in "ab":
-            tag(service, f"{object_id}{uncertain}".lower())
-        make, made = service.services.claims._groups.make, []  # noqa: SLF001 - the seam of all writes
+    groups = service.services.claims._groups  # noqa: SLF001 - the seam of all writes
+    make = groups.make
 
-        def fail_second(change: Any, make: Any = make, made: Any = made, *, uncertain: bool = uncertain) -> bool:
+    def fail_second(uncertain: bool) -> None:
+        made: list[object] = []
+
+        def failing(change: Any) -> bool:
             made.append(change)
             if len(made) > 1:
                 raise StoreUnavailable("MongoDB does not answer", uncertain=uncertain)
-            return bool(make(change))
+            return make(change)
 
-        monkeypatch.setattr(service.services.claims._groups, "make", fail_second)  # noqa: SLF001
+        monkeypatch.setattr(groups, "make", failing)
+
+    for uncertain in (False, True):
+        for object_id in "ab":
+            tag(service, f"{object_id}{uncertain}".lower())
+        fail_second(uncertain)
         if uncertain:
             refused = post(service, "/objects/tags/ocr/state/2", 503, query_string={"query": QUEUED, "limit": 5})
             assert "1 objects were claimed" in refused["detail"]
