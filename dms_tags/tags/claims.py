@@ -143,6 +143,8 @@ class Claims:
             if won is None:
                 lost_in_a_row += 1
                 taking.lost.add(candidate["id"])
+                if claim.idempotency is not None and not taking.claimed and self._keys.taken(claim, claim.idempotency):
+                    return  # to an equal request, whose answer is this one's too
             else:
                 lost_in_a_row = 0
                 taking.claimed.append(won)
