@@ -12,8 +12,10 @@ MOST: Final = 100
 
 def untagged(statement: Statement) -> tuple[str, ...]:
     """The ids that every match of the statement is one of, in its order, as far as an object without tags is a match."""
-    ids = None if statement.condition is None else _pinned(statement.condition)
-    if ids is None or len(ids) > MOST or statement.condition is None:
+    if statement.condition is None:
+        return ()
+    ids = _pinned(statement.condition)
+    if ids is None or len(ids) > MOST:
         return ()
     descending = statement.order is not None and statement.order.name is None and statement.order.descending
     matching = [object_id for object_id in ids if _holds(statement.condition, object_id)]
