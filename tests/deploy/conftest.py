@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 
 import httpx
@@ -16,13 +17,13 @@ DEFINITION = {"states": {"1": "to do", "2": "at it", "3": "done"}, "enforce": Tr
 CLAIM = {"query": "SELECT * FROM document WHERE system:tags[ocr].state=1", "leaseSeconds": "600"}
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def loaded(mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("loaded")
     SigningKey.create(folder / "signing.key")
     settings = {
         "DMS_TAGS_MONGO_URI": mongo_uri,
-        "DMS_TAGS_DATABASE": "deploy_loaded",
+        "DMS_TAGS_DATABASE": f"loaded_{uuid.uuid4().hex}",
         "DMS_TAGS_SIGNING_KEY_FILE": str(folder / "signing.key"),
         "DMS_TAGS_CHECKPOINT_SECONDS": "1",
     }
