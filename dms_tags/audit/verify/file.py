@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from dms_tags.audit.export.manifest import (
     MARK,
@@ -28,9 +28,8 @@ from dms_tags.audit.verify.lines import Lines
 from dms_tags.audit.verify.matching import Matching, ends
 from dms_tags.audit.verify.remnant import entry_of, without_manifest
 from dms_tags.audit.verify.report import CannotTell, Kept, Progress, Report, RootLine
+from dms_tags.audit.verify.run import ALTERED, RunVerification
 from dms_tags.errors import Unproven
-
-ALTERED: Final = "is not the entry that was signed: its hash is another"
 
 
 def verify_file(file: Path, verifiers: Sequence[Verifier], kept_text: str | None, progress: Progress) -> Report:
@@ -140,47 +139,37 @@ class _FileVerification:
 
     def _verify_run(self, run: Run, checkpoint: Checkpoint) -> None:
         report, begin = self.report, self._manifest.first - 1
-        try:
-            rebuilt = RangeProof(begin, run.left)
-        except Unproven as error:
-            report.found(None, f"the manifest was altered: {error}")
-            rebuilt = None
-        examiner, marks = Examiner(begin, self._tenant), bytearray()
         kept = RootLine(
             [checkpoint for checkpoint in self._kept.checkpoints if checkpoint.size > begin], "the checkpoint kept outside"
         )
+        examiner, marks = Examiner(begin, self._tenant), bytearray()
+        verification = RunVerification(examiner, run.left, [kept], report)
         matching = self._matching if self._manifest.filters and self._manifest.intact else None
         try:
             for line in self._lines:
-                leaf = self._leaf(line, examiner.position + 1)
-                entry = examiner.take(leaf)
+                entry, digest = verification.take(self._leaf(line, examiner.position + 1))
+                marks += digest[:MARK]
                 if matching is not None and examiner.fault is None:
                     contradicted = matching.wrong(entry)
                     if contradicted is not None:
                         examiner.fault = (examiner.position, contradicted)
-                digest = merkle.leaf_hash(leaf)
-                marks += digest[:MARK]
-                if rebuilt is not None:
-                    rebuilt.append(digest)
-                    if kept.next_size == examiner.position:
-                        kept.pass_by(examiner.position, rebuilt.root_so_far(), report)
         except (Broken, Unproven) as error:
             report.found(examiner.position + 1, str(error))
         self._lines.read_to_end()
-        report.last, report.entries = examiner.position, examiner.position - begin
+        verification.end()
         told = begin + len(run.marks) // MARK
         if report.position_free and report.last < max(self._last, told):
             report.found(report.last + 1, "is missing: the file is cut off here")
         elif report.position_free and report.last > told:
             report.found(told + 1, "stands behind the end that the manifest tells of: its marks end before")
         differs = first_difference(bytes(marks), run.marks)
-        at_end = report.position_free and rebuilt is not None
-        if at_end and rebuilt is not None and self._gives_root(rebuilt, run, checkpoint):
+        tree = verification.tree if report.position_free else None
+        if tree is not None and self._gives_root(tree, run, checkpoint):
             if differs is not None:
                 report.found(None, "the manifest was altered: its marks are not those of the entries, which hold")
         elif differs is not None:
             report.found(begin + 1 + differs, ALTERED)
-        elif at_end:
+        elif tree is not None:
             report.found(None, f"the entries and the manifest do not give the root of the checkpoint at {checkpoint.size}")
         if examiner.fault is not None:
             report.found(*examiner.fault)

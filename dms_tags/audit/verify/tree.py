@@ -7,16 +7,16 @@ from typing import Final, Protocol
 
 from dms_tags.audit.log import merkle
 from dms_tags.audit.log.checkpoint import Checkpoint
-from dms_tags.audit.log.merkle import HASH_SIZE, RangeProof
+from dms_tags.audit.log.merkle import HASH_SIZE
 from dms_tags.audit.log.tiles import WIDTH, TileTree, width_at
 from dms_tags.audit.verify.archived import Archive
 from dms_tags.audit.verify.examiner import Broken, Examiner
 from dms_tags.audit.verify.replay import Replayed
 from dms_tags.audit.verify.report import Kept, Progress, Report, RootLine
+from dms_tags.audit.verify.run import ALTERED, RunVerification
 from dms_tags.errors import Unproven
 
 BASELINE: Final = "; if the entry is the one that was signed, the baseline of its resource was altered or taken away"
-ALTERED: Final = "is not the entry that was signed: its hash is another"
 
 
 class Source(Protocol):
@@ -59,8 +59,6 @@ class LogVerification:
                 (signed for signed in line if self._begin <= signed.size <= checkpoint.size), "the checkpoint of the service"
             ),
         ]
-        self._stops = self._next_stops()
-        self._root: bytes | None = None
         self._differs: int | None = None
         self.report = Report(first=source.first, checkpoint=checkpoint)
         for before in kept.checkpoints:
@@ -81,29 +79,27 @@ class LogVerification:
         except Unproven as error:
             report.found(None, str(error))
             return report
-        rebuilt = RangeProof(begin, left)
         examiner = Examiner(begin, standings=self._standings)
+        verification = RunVerification(examiner, left, self._roots, report, target=size)
         archive = Archive(begin, self._source.orders)
         total = max(self._source.head, size)
-        self._compare_roots(begin, rebuilt)
         for tile_begin in range(begin // WIDTH * WIDTH, total, WIDTH):
             low, high = max(begin, tile_begin), min(tile_begin + WIDTH, total)
             try:
-                self._take(self._source.leaves(low, high), tile_begin, examiner, rebuilt, archive)
+                self._take(self._source.leaves(low, high), tile_begin, verification, archive)
             except Broken as error:
                 report.found(examiner.position + 1, str(error))
             else:
                 if examiner.position < high:
                     report.found(examiner.position + 1, "is missing: the trail ends before")
-            report.last = examiner.position
-            report.entries = examiner.position - begin
+            verification.end()
             progress(report.entries, total - begin)
             if examiner.position < high:
                 break
         if examiner.fault is not None:
             position, what = examiner.fault
             report.found(position, f"{what}{BASELINE if begin and self._standings is not None else ''}")
-        self._judge()
+        self._judge(verification.root)
         self._outside()
         if begin:
             archive.judge(size, self._tree().root(begin), report, seen_to=examiner.position)
@@ -113,40 +109,22 @@ class LogVerification:
             report.proven.append(f"complete: nothing is missing between the positions {report.first} and {covered}")
         return report
 
-    def _take(self, leaves: Sequence[bytes], tile_begin: int, examiner: Examiner, rebuilt: RangeProof, archive: Archive) -> None:
+    def _take(self, leaves: Sequence[bytes], tile_begin: int, verification: RunVerification, archive: Archive) -> None:
         size = self._checkpoint.size
         width = width_at(size, 0, tile_begin // WIDTH)
         hashes = self._source.tile(0, tile_begin // WIDTH, width) if width else b""
         for leaf in leaves:
-            entry = examiner.take(leaf)
-            position = examiner.position
+            entry, digest = verification.take(leaf)
+            position = verification.position
             archive.take(entry)
-            digest = merkle.leaf_hash(leaf)
-            rebuilt.append(digest)
             if self._differs is None and position <= size:
                 at = (position - 1 - tile_begin) * HASH_SIZE
                 if digest != hashes[at : at + HASH_SIZE]:
                     self._differs = position
-            if position in self._stops:
-                self._compare_roots(position, rebuilt)
 
-    def _compare_roots(self, size: int, rebuilt: RangeProof) -> None:
-        if size in self._stops:
-            root = rebuilt.root_so_far()
-            if size == self._checkpoint.size:
-                self._root = root
-            for roots in self._roots:
-                if roots.next_size == size:
-                    roots.pass_by(size, root, self.report)
-            self._stops = self._next_stops()
-
-    def _next_stops(self) -> set[int]:
-        """The sizes at which the root is looked at next."""
-        return {self._checkpoint.size, *(roots.next_size for roots in self._roots)}
-
-    def _judge(self) -> None:
+    def _judge(self, root: bytes | None) -> None:
         report, size, differs = self.report, self._checkpoint.size, self._differs
-        if self._root == self._checkpoint.root:
+        if root == self._checkpoint.root:
             if differs is not None:
                 report.found(
                     None, f"the log's hash of position {differs} was altered; the entry itself is the one that was signed"
@@ -155,7 +133,7 @@ class LogVerification:
                 report.remarks.append(f"{report.last - size} entries after position {size} are not covered by a checkpoint yet")
         elif differs is not None:
             report.found(differs, ALTERED)
-        elif self._root is not None:
+        elif root is not None:
             report.found(None, f"the entries do not give the root of the checkpoint at {size}")
 
     def _outside(self) -> None:
