@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from dms_tags.audit.archive import Archived, Archiver
 from dms_tags.audit.log.signer import Checkpointer
-from dms_tags.audit.trail.relay import Relay
 from dms_tags.audit.trail.timetravel import Past
 from dms_tags.audit.trail.trail import Trail
 from dms_tags.errors import CannotStart
@@ -20,6 +19,7 @@ from dms_tags.model import Action, Actor, Kind, Resource
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
+from tests.support.beside import relaying
 from tests.support.trails import BEGIN
 
 STEPS: Final = ("file", "baselines", "record", "entry", "cut", "remove")
@@ -108,26 +108,6 @@ def _two_orders(
         order(later, "third")
     _assert_whole(database, expected, past)
     _assert_told(database, folder)
-
-
-@contextmanager
-def relaying(database: Database) -> Iterator[None]:
-    """A relay that runs beside."""
-    stop = threading.Event()
-
-    def run() -> None:
-        relay = Relay(database)
-        while not stop.wait(0.01):
-            relay.run_once()
-        relay.release()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def _assert_whole(database: Database, expected: dict[str, Any], past: Past) -> None:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pymongo.errors import PyMongoError
 
-from dms_tags.audit.trail.relay import Relay
 from dms_tags.errors import StoreUnavailable, TagsError
 from dms_tags.model import Actor, Change, Conditions, Idempotency, Kind, Resource, Verb, new_trace_id
 from dms_tags.serving.mongod import Mongod
@@ -28,6 +27,7 @@ from tests.proofs.failover import wait_until_rejoined
 from tests.proofs.ledger import Ledger
 from tests.proofs.relays import FAULTS, connected, prepared, set_fault
 from tests.support.at_once import at_once
+from tests.support.beside import relaying
 from tests.support.mongo import ReplicaSet
 from tests.support.proxy import breaking
 
@@ -134,7 +134,8 @@ def lose_replies(settings: Settings, *, rounds: int) -> Callers:
         prepared(settings) as direct,
         breaking(f"http://{direct.client.address[0]}:{direct.client.address[1]}", cuts=0, most=6_000) as network,  # type: ignore[index]
         connected(_through(network.url, settings)) as database,
-        relaying(settings),
+        connected(settings) as relays_own,
+        relaying(relays_own),
     ):
         callers = Callers(database)
         for number in range(rounds):
@@ -153,7 +154,13 @@ def lose_replies(settings: Settings, *, rounds: int) -> Callers:
 def fail_over_in_the_middle(nodes: ReplicaSet, *, rounds: int, kill_each: int = 10) -> Callers:
     """Has the primary step down, or killed in one of so many rounds, while groups are on their way to it."""
     settings = Settings(mongo_uri=nodes.uri, database="groups")
-    with prepared(settings) as database, connected(settings) as apart, relaying(settings), ThreadPoolExecutor(1) as pool:
+    with (
+        prepared(settings) as database,
+        connected(settings) as apart,
+        connected(settings) as relays_own,
+        relaying(relays_own),
+        ThreadPoolExecutor(1) as pool,
+    ):
         callers = Callers(database)
         for number in range(rounds):
             primary = nodes.primary()
@@ -170,30 +177,6 @@ def fail_over_in_the_middle(nodes: ReplicaSet, *, rounds: int, kill_each: int = 
         nodes.primary()
         callers.settle(apart)
     return callers
-
-
-@contextmanager
-def relaying(settings: Settings) -> Iterator[None]:
-    """A relay at work, whatever befalls it, until the context ends."""
-    over = threading.Event()
-
-    def work() -> None:
-        with connected(settings) as database:
-            relay = Relay(database)
-            while not over.is_set():
-                moved = 0
-                with suppress(StoreUnavailable):
-                    moved = relay.run_once()
-                if not moved:
-                    over.wait(0.01)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def _through(network: str, settings: Settings) -> Settings:

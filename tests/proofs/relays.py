@@ -17,6 +17,7 @@ from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
 from tests.proofs.ledger import Ledger
+from tests.support.beside import beside
 
 OBJECTS: Final = 60
 NAMES: Final = ("ocr", "index", "mail")
@@ -77,19 +78,15 @@ def relays_beside_writers(
 @contextmanager
 def _faults(database: Database, probability: float) -> Iterator[None]:
     """Has MongoDB fail commands with `probability`, the way of failing changing a few times a second."""
-    over = threading.Event()
 
-    def change() -> None:
-        while not over.wait(0.2):
-            set_fault(database, {"activationProbability": probability}, random.choice(FAULTS))
+    def change() -> bool:
+        set_fault(database, {"activationProbability": probability}, random.choice(FAULTS))
+        return False
 
-    thread = threading.Thread(target=change)
-    thread.start()
     try:
-        yield
+        with beside(change, 0.2):
+            yield
     finally:
-        over.set()
-        thread.join()
         set_fault(database, "off")
 
 

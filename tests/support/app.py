@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from flask.testing import FlaskClient
 
 from dms_tags.api.services import Services
 from dms_tags.app import EXTENSION, create_app
-from dms_tags.audit.trail.relay import Relay
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
+from tests.support.beside import relaying
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +41,8 @@ def running(settings: Settings, database: Database | None = None) -> Iterator[Se
     """The application with a relay in a thread, both ended on leaving."""
     database = database or Database.connect(settings)
     app = create_app(settings, database=database)
-    stop = threading.Event()
-
-    def relay() -> None:
-        moving = Relay(database)
-        while not stop.is_set():
-            if not moving.run_once():
-                stop.wait(0.005)
-
-    thread = threading.Thread(target=relay)
-    thread.start()
     try:
-        yield Service(app, app.test_client(), database)
+        with relaying(database, pause=0.005):
+            yield Service(app, app.test_client(), database)
     finally:
-        stop.set()
-        thread.join()
         database.close()
