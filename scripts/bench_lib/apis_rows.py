@@ -37,8 +37,8 @@ def measure(run: Run) -> None:
             run.measure(CHAINS, service, _alter_tag(ids, session, ',"active":true'))
             run.measure(CHAINS_PART, service, _alter_tag(ids, session))
     run.report.targets += [
-        Target("PUT value, by the DMS update", lambda report: report.ratio(METADATA, DMS), least=0.8, unit=" x"),
-        Target("alter-tag, by the DMS update", lambda report: report.ratio(CHAINS, DMS), least=0.8, unit=" x"),
+        Target("PUT value, by the DMS update", lambda report: report.ratio(METADATA, DMS), least=0.9, unit=" x"),
+        Target("alter-tag, by the DMS update", lambda report: report.ratio(CHAINS, DMS), least=0.9, unit=" x"),
     ]
 
 

@@ -33,8 +33,8 @@ def measure(run: Run) -> None:
     _trail(run, key)
     _checkpoints(run, key)
     run.report.targets += [
-        Target("export, entries/s", lambda report: report.figure(EXPORT), least=20_000),
-        Target("verify, entries/s", lambda report: report.figure(VERIFY), least=20_000),
+        Target("export, entries/s", lambda report: report.figure(EXPORT), least=50_000),
+        Target("verify, entries/s", lambda report: report.figure(VERIFY), least=90_000),
         Target(
             "page 10,000, by page 1", lambda report: report.figure(DEEP_PAGE) / report.figure(FIRST_PAGE), most=1.2, unit=" x"
         ),

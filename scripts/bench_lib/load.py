@@ -88,6 +88,7 @@ UPDATE_TAG = Request(
 )
 READ_TAG = Request("GET", f'"/api/dms/objects/o" .. math.random(1, {OBJECTS}) .. "/tags/tag1"')
 UPDATE_BARE = Request("POST", f'"/objects/o" .. math.random(1, {OBJECTS}) .. "/tags/tag1/state/" .. math.random(1, 9999)')
+READ_BARE = Request("GET", f'"/objects/o" .. math.random(1, {OBJECTS}) .. "/tags/tag1"')
 EVE_ITEM = f'"/items/" .. string.format("%024x", math.random(1, {OBJECTS}))'
 READ_EVE = Request("GET", EVE_ITEM)
 UPDATE_EVE = Request(

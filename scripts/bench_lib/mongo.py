@@ -13,8 +13,8 @@ REPLICA_SET = "bench"
 
 
 @contextmanager
-def running_mongod() -> Iterator[str]:
-    """Runs a mongod, durable as the service's own one is, and gives its URI; ends it and removes its files afterwards."""
+def running_mongod() -> Iterator[tuple[str, int]]:
+    """Runs a mongod, durable as the service's own one is, and gives its URI and process id; ends it and removes its files afterwards."""
     with tempfile.TemporaryDirectory(prefix="dms-tags-bench-") as folder:
         mongod = Mongod(find_mongod(), Path(folder, "data"), port=free_port(), replica_set=REPLICA_SET)
         try:
@@ -22,6 +22,6 @@ def running_mongod() -> Iterator[str]:
             with mongod.client() as client:
                 initiate(client, REPLICA_SET, [mongod.address])
                 wait_for_primary(client)
-            yield f"mongodb://{mongod.address}/?replicaSet={REPLICA_SET}"
+            yield f"mongodb://{mongod.address}/?replicaSet={REPLICA_SET}", mongod.pid or 0
         finally:
             mongod.kill()

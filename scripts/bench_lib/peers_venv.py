@@ -18,7 +18,7 @@ def prepare() -> Path:
     pins = REQUIREMENTS.read_text()
     if stamp.exists() and stamp.read_text() == pins:
         return python
-    print("bench: preparing the peers (Eve, Flask) in .venv-peers", flush=True)
+    print("bench: preparing the peers (Eve, Flask, Beanie, procrastinate) in .venv-peers", flush=True)
     venv.create(FOLDER, with_pip=True, clear=True)
     install = [
         str(python),

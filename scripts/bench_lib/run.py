@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import sub
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,20 @@ from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 
 WARM_UP_SECONDS = 2
+ASYNCHRONOUS = ("beanie_items",)
+"""Peers that are no WSGI applications."""
 COMMAND = [sys.executable, "-m", "dms_tags.cli.main"]
 Document = dict[str, Any]
 
 
 @dataclass(slots=True)
 class Run:
-    """One run of the bench.  `scale` shrinks the sizes of what is seeded, for a look at whether all works."""
+    """One run of the bench.  `scale` shrinks the sizes of what is seeded, for a look at whether all works.
+
+    `mongod` is the process id of the mongod at `uri`."""
 
     uri: str
+    mongod: int
     rounds: int
     seconds: float
     scale: float
@@ -59,8 +65,20 @@ class Run:
     def peer(self, module: str, ready: str) -> Iterator[Server]:
         """Runs one of the peers on the run's mongod."""
         port = free_port()
-        command = server.gunicorn(self.peers_python, module, port)
-        environment = {"BENCH_MONGO_URI": self.uri}
+        served = server.uvicorn if module in ASYNCHRONOUS else server.gunicorn
+        with self._contender(served(self.peers_python, module, port), port, ready) as running:
+            yield running
+
+    @contextmanager
+    def node(self, script: Path) -> Iterator[Server]:
+        """Runs the bare Node service on the run's mongod."""
+        port = free_port()
+        with self._contender(["node", str(script)], port, "/ready") as running:
+            yield running
+
+    @contextmanager
+    def _contender(self, command: list[str], port: int, ready: str) -> Iterator[Server]:
+        environment = {"BENCH_MONGO_URI": self.uri, "BENCH_PORT": str(port)}
         with server.running(command, port=port, ready=ready, environment=environment, python_path=True) as running:
             yield running
 
@@ -72,6 +90,17 @@ class Run:
             load.run(running.address, request, min(WARM_UP_SECONDS, self.seconds), connections=connections)
         sample = load.run(running.address, request, self.seconds, connections=connections)
         self.report.add(row, sample)
+        return sample
+
+    def measure_cpu(self, row: str, running: Server, request: load.Request) -> load.Sample:
+        """As `measure`, and notes what a request costs the server and MongoDB in CPU time: a share of a core, whoever waits."""
+        load.run(running.address, request, min(WARM_UP_SECONDS, self.seconds))
+        before = running.cpu_seconds(), server.cpu_seconds(self.mongod)
+        sample = self.measure(row, running, request, warm=False)
+        after = running.cpu_seconds(), server.cpu_seconds(self.mongod)
+        answered = sample.rate * sample.seconds
+        for whose, spent in zip(("server", "mongod"), map(sub, after, before), strict=True):
+            self.report.note(f"CPU of the {whose} for each, ms: {row}", spent / answered * 1000)
         return sample
 
     def command(self, database: str, *arguments: str, **settings: str) -> list[str]:

@@ -32,6 +32,10 @@ class Server:
         """Resident memory of its processes in MB, largest first, without a mongod among them."""
         return sorted((_resident(pid) for pid in _family(self.pid) if _name(pid) != "mongod"), reverse=True)
 
+    def cpu_seconds(self) -> float:
+        """CPU time that its processes have used so far, without a mongod among them."""
+        return sum(cpu_seconds(pid) for pid in _family(self.pid) if _name(pid) != "mongod")
+
 
 @contextmanager
 def running(
@@ -72,6 +76,14 @@ def gunicorn(python: Path, module: str, port: int) -> list[str]:
     return [
         str(python), "-m", "gunicorn", f"bench_lib.peers.{module}:app", "--bind", f"127.0.0.1:{port}",
         "--workers", "2", "--worker-class", "gevent", "--log-level", "error",
+    ]  # fmt: skip
+
+
+def uvicorn(python: Path, module: str, port: int) -> list[str]:
+    """The command that serves a peer that is no WSGI application: two workers, no access log."""
+    return [
+        str(python), "-m", "uvicorn", f"bench_lib.peers.{module}:app", "--host", "127.0.0.1", "--port", str(port),
+        "--workers", "2", "--log-level", "error", "--no-access-log",
     ]  # fmt: skip
 
 
@@ -127,6 +139,14 @@ def _family(root: int) -> list[int]:
         found.append(pid)
         waiting += children.get(pid, [])
     return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has used so far."""
+    with suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def _name(pid: int) -> str:

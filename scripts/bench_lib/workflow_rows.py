@@ -9,7 +9,7 @@ import urllib.parse
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from bench_lib import load
+from bench_lib import load, postgres, server
 from bench_lib.load import OBJECTS, Request
 from bench_lib.report import Target
 from bench_lib.run import Run, add_tags
@@ -22,9 +22,11 @@ SINGLE, BATCHED = "update: one a request, 1 connection", "update: batches of 1,0
 SINGLE_FULL, BATCHED_FULL = "update: one a request, 32 connections", "update: batches of 1,000, 4 connections (requests)"
 CHANGES, CHANGES_FULL = "changes/s in batches, 1 connection", "changes/s in batches, 4 connections"
 CLAIM_SHORT, CLAIM_LONG = "claims/s, 64 workers, 10,000 objects", "claims/s, 64 workers, 1,000,000 objects"
+QUEUE = "jobs/s fetched and finished, procrastinate on PostgreSQL, 64 workers"
 UPDATE_WORKERS = "update: 64 connections"
 ALONE, BESIDE = "update: no event streams", "update: 1,000 idle event streams"
 SHORT, LONG = 10_000, 1_000_000
+QUEUED = 100_000
 CLAIM_SECONDS = 2
 """So long that the short queue is never emptied, and the same for the long one."""
 NOTHING = "SELECT * FROM document WHERE system:tags[analysis].state=3"
@@ -35,26 +37,28 @@ def measure(run: Run) -> None:
     """Batches beside single updates; claims from a queue of 10,000 and of 1,000,000; updates with and without streams."""
     _batches(run)
     _claims(run)
+    queue = _postgres_queue(run)
     _streams(run)
     run.report.targets += [
         Target(
             "changes/s in batches, by single updates, 1 connection",
             lambda report: report.figure(CHANGES) / report.rate(SINGLE),
-            least=10,
+            least=15,
             unit=" x",
         ),
         Target(
             "changes/s in batches, by single updates, loaded",
             lambda report: report.figure(CHANGES_FULL) / report.rate(SINGLE_FULL),
-            least=10,
+            least=4,
             unit=" x",
         ),
         Target(
             "claims at 1,000,000 objects, by updates",
             lambda report: report.figure(CLAIM_LONG) / report.rate(UPDATE_WORKERS),
-            least=0.8,
+            least=0.9,
             unit=" x",
         ),
+        *queue,
         Target(
             "claims at 1,000,000 objects, by those at 10,000",
             lambda report: report.figure(CLAIM_LONG) / report.figure(CLAIM_SHORT),
@@ -116,6 +120,28 @@ def _claim_for_a_while(run: Run, row: str) -> None:
     run.report.note(row, (queued - left) / sample.seconds)
     if not left or sample.refused:
         raise SystemExit(f"bench: {left} of {queued} objects are left in the queue, {sample.refused} claims were refused")
+
+
+def _postgres_queue(run: Run) -> list[Target]:
+    """Measures the same work, taking something from a queue and saying that it is done, on a queue that PostgreSQL keeps."""
+    programs = postgres.programs()
+    if programs is None:
+        print("bench: no PostgreSQL here: its queue is left out", flush=True)
+        return []
+    for _ in range(run.rounds):
+        with postgres.running_postgres(programs) as words:
+            module = [str(run.peers_python), "-m", "bench_lib.peers.queue"]
+            arguments = [words, str(run.size(QUEUED)), str(WORKERS), str(run.seconds)]
+            told = server.output([*module, *arguments], {"PYTHONPATH": str(server.SCRIPTS)})
+        run.report.note(QUEUE, float(told[-1]))
+    return [
+        Target(
+            "claims at 1,000,000 objects, by the PostgreSQL queue",
+            lambda report: report.figure(CLAIM_LONG) / report.figure(QUEUE),
+            least=1.0,
+            unit=" x",
+        )
+    ]
 
 
 def _claim(statement: str) -> Request:
