@@ -8,9 +8,10 @@ from functools import cache
 
 from flask import Flask, Response, request
 
-from dms_tags import counters
+from dms_tags import counters, tracing
 from dms_tags.api import openapi
 from dms_tags.api.bases import Bases
+from dms_tags.api.call_spans import CallSpans
 from dms_tags.api.chains import routes as chains
 from dms_tags.api.dms import routes as dms
 from dms_tags.api.endpoint import Api
@@ -46,6 +47,9 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     app.url_map.merge_slashes = False
     app.extensions[EXTENSION] = services
     app.wsgi_app = Bases(app.wsgi_app, settings.dms_bases)  # type: ignore[method-assign]
+    spans = tracing.current()
+    if spans is not None:
+        CallSpans(spans).init_app(app)
     services.guard.init_app(app)
     for api in apis:
         api.register(app, services)

@@ -149,6 +149,9 @@ class Settings:
     access_log: bool = _setting(
         False, _flag, "`true`: one line in the log for each request; refused and failed ones are logged anyway"
     )
+    tracing: bool = _setting(
+        False, _flag, "`true`: spans for OpenTelemetry, sent as the OTEL_* variables say; needs the extra `tracing`"
+    )
     timezone: str = _setting("UTC", _zone, "whose days TODAY() and YESTERDAY() are")
     dms_bases: tuple[str, ...] = _setting(
         ("/api/dms", "/dms-core", "/api-web/api/dms"),

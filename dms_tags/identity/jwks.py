@@ -17,6 +17,7 @@ from jwt import PyJWK, PyJWTError
 
 from dms_tags.errors import CannotStart, StoreUnavailable
 from dms_tags.identity.background import Allowance, Background, in_thread
+from dms_tags.tracing import outgoing
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class KeySet:
 def _from_url(source: str) -> bytes:
     try:
         # No redirects: the address that was set up is the one that is trusted
-        with httpx.stream("GET", source, timeout=FETCH_SECONDS, headers={"Accept": "application/json"}) as response:
+        with httpx.stream("GET", source, timeout=FETCH_SECONDS, headers=outgoing({"Accept": "application/json"})) as response:
             if response.status_code != httpx.codes.OK:
                 raise KeysUnusable(f"the answer was {response.status_code}")
             body = b""

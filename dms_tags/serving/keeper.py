@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from dms_tags import tracing
 from dms_tags.audit.log.signer import UNSIGNED, Checkpointer
 from dms_tags.audit.trail.relay import Relay
 from dms_tags.counters import note_start
@@ -201,6 +202,8 @@ def main() -> None:
         settings = Settings.from_environment()
         logs.configure(settings)
         note_start("keeper")
+        if settings.tracing:
+            tracing.begin()
         keep(settings)
     except CannotStart as error:
         report_cannot_start(error)

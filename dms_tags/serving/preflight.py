@@ -10,6 +10,7 @@ from typing import Any, Final
 from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError
 
+from dms_tags import tracing
 from dms_tags.audit.log.keys import key_of
 from dms_tags.errors import CannotStart
 from dms_tags.model import now
@@ -29,6 +30,8 @@ def check(settings: Settings) -> None:
         from dms_tags.identity.jwt import JwtVerifier  # costs memory that only this needs
 
         JwtVerifier.from_settings(settings, now)
+    if settings.tracing:
+        tracing.require_packages()
     key_of(settings)
     if settings.witness_file is not None and not settings.witness_file.absolute().parent.is_dir():
         raise CannotStart(f"DMS_TAGS_WITNESS_FILE={settings.witness_file}: there is no such folder")

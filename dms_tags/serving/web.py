@@ -129,7 +129,7 @@ def _end_with_master(arbiter: Arbiter, worker: Any) -> None:  # noqa: ARG001 - g
 
 def _application(settings: Settings) -> Application:
     # Imported only now: gevent has patched what these build on.
-    from dms_tags import counters, create_app
+    from dms_tags import counters, create_app, tracing
     from dms_tags.api.log_fields import OfCall
     from dms_tags.app import EXTENSION
 
@@ -138,6 +138,8 @@ def _application(settings: Settings) -> Application:
         logging.getLogger("dms_tags.app").setLevel(logging.ERROR)
     counters.note_start("worker")
     try:
+        if settings.tracing:
+            tracing.begin()
         application = create_app(settings)
     except CannotStart as error:
         report_cannot_start(error)

@@ -31,6 +31,7 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
+from dms_tags import tracing
 from dms_tags.counters import observe_mongodb
 from dms_tags.errors import CannotStart, StoreUnavailable
 from dms_tags.settings import Settings
@@ -123,9 +124,11 @@ class Database:
             import mongomock  # costs every process memory that only this store needs
 
             return cls(mongomock.MongoClient(tz_aware=True), settings.database, mock=True)
+        spans = tracing.current()
         try:
             client: MongoClient[Document] = MongoClient(
                 uri,
+                event_listeners=[] if spans is None else [spans.commands],
                 tz_aware=True,
                 tzinfo=UTC,
                 appname="dms-tags",

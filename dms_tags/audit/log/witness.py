@@ -14,6 +14,7 @@ import httpx
 
 from dms_tags.audit.log.store import Log
 from dms_tags.store.database import Database, store_errors
+from dms_tags.tracing import outgoing
 
 BATCH: Final = 100
 SECONDS: Final = 10.0
@@ -89,7 +90,7 @@ class WitnessUrl(Witness):
             answer = httpx.post(
                 self._url,
                 content=document["note"].encode(),
-                headers={"Content-Type": "text/plain; charset=utf-8"},
+                headers=outgoing({"Content-Type": "text/plain; charset=utf-8"}),
                 timeout=SECONDS,
             )
         except httpx.HTTPError as error:

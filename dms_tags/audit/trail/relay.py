@@ -26,6 +26,7 @@ from dms_tags.audit.trail.trail import BEGINNING, RELAY, Trail
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document
 from dms_tags.store.turn import Turn
+from dms_tags.tracing import span
 
 BATCH_RESOURCES: Final = 500
 BATCH_RECORDS: Final = 200
@@ -113,6 +114,10 @@ class Relay:
         works = self._read()
         if not works:
             return 0
+        with span("relay batch", **{"dms_tags.resources": len(works)}):
+            return self._move_batch(works, started)
+
+    def _move_batch(self, works: list[_Work], started: float) -> int:
         if self._in_doubt:
             works = self._settle(works)
         entries = self._number(works)
