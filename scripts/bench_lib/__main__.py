@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from bench_lib import apis_rows, audit_rows, identity_rows, main_rows, peers_venv, trail_rows, workflow_rows
+from bench_lib import apis_rows, audit_rows, identity_rows, main_rows, peers_venv, size_rows, trail_rows, workflow_rows
 from bench_lib.load import require_wrk
 from bench_lib.mongo import running_mongod
 from bench_lib.report import Report, machine
@@ -15,13 +15,14 @@ from bench_lib.run import Run
 GROUPS = {
     "main": main_rows.measure,
     "trail": trail_rows.measure,
+    "sizes": size_rows.measure,
     "huge": trail_rows.measure_huge,
     "identity": identity_rows.measure,
     "audit": audit_rows.measure,
     "apis": apis_rows.measure,
     "workflow": workflow_rows.measure,
 }
-USUAL = [name for name in GROUPS if name != "huge"]
+USUAL = [name for name in GROUPS if name not in ("sizes", "huge")]
 
 
 def main() -> None:
@@ -52,7 +53,7 @@ def _arguments() -> argparse.Namespace:
         choices=GROUPS,
         default=USUAL,
         metavar="ROWS",
-        help=f"groups of rows: {', '.join(GROUPS)} (default: all but huge)",
+        help=f"groups of rows: {', '.join(GROUPS)} (default: all but sizes and huge)",
     )
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     return parser.parse_args()

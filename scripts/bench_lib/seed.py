@@ -12,7 +12,6 @@ from pymongo.database import Database as MongoDatabase
 from dms_tags.model import Action, new_id
 
 BATCH = 5_000
-TRACE = "4bf92f3577b34da6"
 Document = dict[str, Any]
 
 
@@ -65,8 +64,8 @@ def _entry(
         "name": name,
         "state": _state_at(revision, revisions, state),
         "previousState": None if added else _state_at(revision - 1, revisions, state),
-        "traceId": TRACE,
-        "previousTraceId": None if added else TRACE,
+        "traceId": _trace(number, revision),
+        "previousTraceId": None if added else _trace(number, revision - 1),
         "createdBy": "anonymous",
         "actorKind": "none",
         "creationDate": began,
@@ -74,12 +73,18 @@ def _entry(
     }
 
 
+def _trace(number: int, revision: int) -> str:
+    """The trace id of a change: as many different ones, as widely spread, as callers would send."""
+    return f"{(number * 0x9E3779B97F4A7C15 + revision * 0xC2B2AE3D27D4EB4F) % 2**64:016x}"
+
+
 def _state_at(revision: int, revisions: int, state: int) -> int:
     return state + revisions - revision
 
 
 def _object(number: int, revisions: int, name: str, state: int, etag: str, began: datetime) -> Document:
-    tag = {"name": name, "state": state, "traceid": TRACE, "creationDate": began, "etag": etag, "since": began}
+    trace = _trace(number, revisions)
+    tag = {"name": name, "state": state, "traceid": trace, "creationDate": began, "etag": etag, "since": began}
     return {
         "_id": f"default/object/o{number}",
         "tenant": "default",
@@ -90,5 +95,5 @@ def _object(number: int, revisions: int, name: str, state: int, etag: str, began
         "lastAt": began,
         "outbox": [],
         "replies": [],
-        "trail": {"revision": revisions, "tags": {name: {"state": state, "traceid": TRACE}}},
+        "trail": {"revision": revisions, "tags": {name: {"state": state, "traceid": trace}}},
     }
