@@ -149,6 +149,7 @@ class _Look:
         self._keys = list({change.key for change in changes})
         self._ids = {change.change_id for change in changes}
         self._made = made
+        self._tenants = list({key.partition("/")[0] for key in self._keys})
         self.seen: set[str] = set()
 
     def once(self) -> bool | None:
@@ -159,7 +160,8 @@ class _Look:
                     self._in_documents()
                 # What is in no outbox any more was in the trail before
                 if len(self.seen) < self._made:
-                    moved = self._trail.find({"_id": {"$in": list(self._ids - self.seen)}}, {"_id": 1})
+                    wanted = {"tenant": {"$in": self._tenants}, "_id": {"$in": list(self._ids - self.seen)}}
+                    moved = self._trail.find(wanted, {"_id": 1}, hint="_id_")
                     self.seen.update(entry["_id"] for entry in moved)
         except StoreUnavailable:
             return True

@@ -163,7 +163,9 @@ class Relay:
             }
             for work in works
         ]
-        present = {entry["_id"]: entry for entry in self._trail.entries.find({"_id": {"$in": ids}}, {"revision": 1})}
+        # with the tenants, so that only their shards are asked where the trail is sharded
+        there = {"tenant": {"$in": list({work.document["tenant"] for work in works})}, "_id": {"$in": ids}}
+        present = {entry["_id"] for entry in self._trail.entries.find(there, {"_id": 1}, hint="_id_")}
         taken = {
             (entry["tenant"], entry["resource"]): entry["_id"]
             for entry in self._trail.entries.find({"$or": nexts}, {"tenant": 1, "resource": 1})
