@@ -23,10 +23,15 @@ from tests.proofs.frozen import successor_keeps_its_lease
 from tests.proofs.ledger import Ledger
 from tests.proofs.relays import prepared, relays_beside_writers
 from tests.proofs.services import fleet
+from tests.proofs.soak import soak
 from tests.proofs.statements import ask
 from tests.proofs.workers import work_through_crashes
 from tests.support.chains import ADMIN, FOO
 from tests.support.mongo import replica_set
+from tests.support.service import service
+
+FLAT = {"memory": 4.0, "open": 1.0, "lag,": 0.1}
+"""What counts as no growth, an hour: MB, files, seconds; a slope that is surely above is a leak."""
 
 
 def main() -> None:
@@ -157,6 +162,20 @@ def prove_rolling(folder: Path) -> None:
             _tell(f"behind nginx: {rolling.restart_in_turn(services, [port], restarts=20)} changes")
 
 
+def prove_soak(folder: Path) -> None:
+    """Half an hour under a load of all sorts: memory, open files and the relay's lag stay what they are."""
+    with _store(folder) as (settings, database):
+        known = {"DMS_TAGS_MONGO_URI": settings.mongo_uri or "", "DMS_TAGS_DATABASE": settings.database}
+        with service(folder / "service", known, DMS_TAGS_WORKERS="2") as running:
+            seen = soak(running, int(running.url.rpartition(":")[2]), seconds=1800, every=10)
+        slopes = seen.slopes()
+        for name, slope in slopes.items():
+            _tell(f"{name}: {seen.values[name][-1]:.1f} at the end, {slope}")
+        _tell(f"{seen.changes} changes, {len(oracle.trail_at_rest(database))} entries")
+        grew = [name for name, slope in slopes.items() if slope.hourly - 2 * slope.error > FLAT[name.split()[0]]]
+        assert not grew, grew
+
+
 def prove_described(folder: Path) -> None:
     """Schemathesis with three seeds over all calls, examples, edges, made-up calls and sequences: all as the document says."""
     with _store(folder) as (settings, database):
@@ -195,6 +214,7 @@ PROOFS: dict[str, Callable[[Path], None]] = {
     "calls": prove_calls,
     "described": prove_described,
     "rolling": prove_rolling,
+    "soak": prove_soak,
     "frozen": prove_frozen,
     "forgeries": prove_forgeries,
 }
