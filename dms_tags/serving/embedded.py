@@ -12,10 +12,13 @@ Only `dms-tags serve` creates one (`Embedded.open`); commands beside it use what
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import secrets
 import select
+import shutil
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -45,11 +48,15 @@ from dms_tags.settings import Settings
 USER: Final = "dms-tags"
 REPLICA_SET: Final = "dms-tags"
 LOG_BYTES: Final = 10_000_000
-OWNER_ALONE: Final = 0o600
 """A log that is longer than this is put aside at the next start; one older is kept."""
+OWNER_ALONE: Final = 0o600
+FULL_SECONDS: Final = 3.0
+"""Time between two tries to start a mongod on a disk that was full."""
 
 ARGUMENTS: Final = ("--wiredTigerCacheSizeGB", "0.5", "--oplogSize", "512")
 """Modest: the data of one machine's service, beside which other things run."""
+
+log = logging.getLogger(__name__)
 
 _AUTHENTICATION_FAILED: Final = 18
 _UNAUTHORIZED: Final = 13
@@ -70,6 +77,8 @@ class Embedded:
         self._folder = self._data / "mongod"
         self._lock: int | None = None
         self._mongod: Mongod | None = None
+        self._try_at = 0.0
+        """When it is started again on a disk that was full, by the monotonic clock; 0: the disk is not known to be."""
 
     @property
     def exists(self) -> bool:
@@ -113,11 +122,37 @@ class Embedded:
         return _address(port, password)
 
     def revive(self) -> bool:
-        """Starts the mongod again if it has ended; whether it had."""
-        if self._mongod is None or self._mongod.running:
+        """Starts the mongod again if it has ended; whether it had, and runs.
+
+        A disk that is full ends a mongod, and keeps it from starting: that is said once, and tried again until there is
+        space.  Raises `CannotStart` where it does not start for another reason.
+        """
+        if self._mongod is None or self._mongod.running or time.monotonic() < self._try_at:
             return False
-        self._mongod.start()
+        # looked at before as well: space that is made meanwhile is no reason to give up
+        full = self._mongod.disk_was_full()
+        if full:
+            self._tell_full()
+        try:
+            self._mongod.start()
+        except CannotStart:
+            if not full and not self._mongod.disk_was_full():
+                raise
+            self._tell_full()
+            return False
+        self._try_at = 0.0
         return True
+
+    def _tell_full(self) -> None:
+        if self._try_at == 0.0:
+            free = shutil.disk_usage(self._folder).free // 1_000_000
+            log.error(
+                "the disk of DMS_TAGS_DATA=%s is full (%d MB are free): its mongod cannot write, and calls are answered 503. "
+                "What was acknowledged is kept. Make space; the service goes on by itself",
+                self._settings.data,
+                free,
+            )
+        self._try_at = time.monotonic() + FULL_SECONDS
 
     def close(self) -> None:
         """Stops the mongod and lets others have the folder."""

@@ -13,6 +13,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,10 @@ START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 8.0
 """How long a mongod may take to end; the service as a whole has 10 s (API.md section 7)."""
 POLL_SECONDS: Final = 0.02
+NO_SPACE: Final = b"No space left on device"
+"""What mongod's log says of a disk that is full."""
+LEAST_FREE: Final = 1_000_000
+"""With fewer bytes free a mongod could not even say so."""
 
 Client = MongoClient[dict[str, Any]]
 
@@ -104,6 +109,7 @@ class Mongod:
         self.log = folder.with_name(f"{folder.name}.log")
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_begin = 0
         self._command = [
             *(str(binary), "--dbpath", str(folder), "--logpath", str(self.log), "--logappend", "--quiet"),
             *("--bind_ip", HOST, "--port", str(port), "--nounixsocket", "--replSet", replica_set),
@@ -126,6 +132,7 @@ class Mongod:
     def start(self) -> None:
         """Starts it and waits until it answers.  Raises `CannotStart` if it ends instead, or takes too long."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._log_begin = self.log.stat().st_size if self.log.exists() else 0
         self._process = subprocess.Popen(
             tethered(self._command),
             stdin=subprocess.DEVNULL,
@@ -135,10 +142,24 @@ class Mongod:
         )
         listens = eventually(lambda: not self.running or self._answers(), START_SECONDS)
         if not self.running:
+            if self.disk_was_full():
+                raise CannotStart(f"mongod ended at its start: the disk of {self._folder} is full; make space")
             raise CannotStart(f"mongod ended at its start with code {self._process.returncode}: {self.log} says why")
         if not listens:
             self.kill()
             raise CannotStart(f"mongod does not answer after {START_SECONDS:.0f} s: {self.log} says why")
+
+    def disk_was_full(self) -> bool:
+        """Whether it ended since its disk is full, by its own log or by what is free where that could not be written either."""
+        if self.running or self._process is None:
+            return False
+        with suppress(OSError):
+            if shutil.disk_usage(self._folder).free < LEAST_FREE:
+                return True
+            with self.log.open("rb") as stream:
+                stream.seek(self._log_begin)
+                return NO_SPACE in stream.read()
+        return False
 
     def stop(self) -> None:
         """Ends it cleanly, or by force where that takes longer than `STOP_SECONDS`."""
