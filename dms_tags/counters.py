@@ -55,6 +55,12 @@ _claims: Final = Counter(
     "dms_tags_claims", "Objects won by claims and lost to others, and claims that got none", ["outcome"], registry=REGISTRY
 )
 _leases: Final = Counter("dms_tags_leases", "Leases granted, extended, given back, and run out", ["event"], registry=REGISTRY)
+_deliveries: Final = Counter(
+    "dms_tags_deliveries",
+    "Attempts to deliver events to subscriptions, by outcome: taken or failed",
+    ["outcome"],
+    registry=REGISTRY,
+)
 _streams: Final = Gauge("dms_tags_event_streams", "Open event streams", registry=REGISTRY, multiprocess_mode="livesum")
 _clock: Final = Gauge(
     "dms_tags_clock_offset_seconds",
@@ -77,7 +83,7 @@ def forget_dead() -> None:
 
 
 def note_start(process: str) -> None:
-    """Counts the start of this process, as what it is called in metrics: `worker`, `keeper`."""
+    """Counts the start of this process, as what it is called in metrics: `worker`, `keeper`, `courier`."""
     _role[0] = process
     _starts.labels(process).inc()
 
@@ -126,6 +132,11 @@ def count_claim(outcome: str) -> None:
 def count_lease(event: str) -> None:
     """Counts a lease that was `granted`, `extended`, `returned` by its holder, or has `run_out`."""
     _leases.labels(event).inc()
+
+
+def count_delivery(outcome: str) -> None:
+    """Counts an attempt to deliver an event that was `taken`, or has `failed`."""
+    _deliveries.labels(outcome).inc()
 
 
 def count_stream(change: int) -> None:

@@ -34,6 +34,7 @@ class Kind(StrEnum):
     DEFINITION = "definition"
     TOKEN = "token"  # noqa: S105 - a kind of resource, not a secret
     SESSION = "session"
+    SUBSCRIPTION = "subscription"
     TRAIL = "trail"
 
 
@@ -63,7 +64,7 @@ ACTIONS: Final = {
     "object": {"add": Action.OBJECT_TAG_CREATED, "update": Action.OBJECT_TAG_UPDATED, "delete": Action.OBJECT_TAG_DELETED},
     "admin": {"add": Action.ADMIN_CREATED, "update": Action.ADMIN_UPDATED, "delete": Action.ADMIN_DELETED},
 }
-ADMINISTRATIVE: Final = frozenset({Kind.CHAIN, Kind.DEFINITION, Kind.TOKEN, Kind.SESSION, Kind.TRAIL})
+ADMINISTRATIVE: Final = frozenset({Kind.CHAIN, Kind.DEFINITION, Kind.TOKEN, Kind.SESSION, Kind.SUBSCRIPTION, Kind.TRAIL})
 """Kinds whose changes are administration, recorded under the `ADMIN_*` actions."""
 
 

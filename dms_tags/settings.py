@@ -188,6 +188,9 @@ class Settings:
     checkpoint_seconds: int = _setting(5, _whole(1, 86_400), "time between checkpoints where there is something new, in seconds")
     witness_url: str | None = _setting(None, _text, "URL that every checkpoint is sent to until it is taken", secret=True)
     witness_file: Path | None = _setting(None, lambda value: Path(_text(value)), "file that every checkpoint is appended to")
+    webhook_networks: tuple[str, ...] = _setting(
+        (), _networks, "networks that subscriptions may send into although they are not public, over http too, with commas"
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:

@@ -27,6 +27,8 @@ from dms_tags.metadata.service import MetadataService
 from dms_tags.query import Clock
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
+from dms_tags.subscriptions.networks import Networks
+from dms_tags.subscriptions.store import Subscriptions
 from dms_tags.tags.batch import Batches
 from dms_tags.tags.claims import Claims
 from dms_tags.tags.definitions import Definitions
@@ -60,9 +62,13 @@ class Services:
         self.claims = Claims(database, self.leases, self.definitions, self._clock, self.store.groups)
         self.search = Search(database, self.leases, self._clock)
         self.batches = Batches(database, self.tags, self.store.groups)
-        self.measuring = Measuring(database, self.definitions, self.leases, self.checkpointer, Kept.of_service())
         self.metadata = MetadataService(database, self.store)
         self.chains = ChainService(database, self.store)
+        self.subscriptions = Subscriptions(database, self.store)
+        self.webhook_networks = Networks(settings.webhook_networks)
+        self.measuring = Measuring(
+            database, self.definitions, self.leases, self.checkpointer, self.subscriptions, Kept.of_service()
+        )
         tokens = TokenStore(database, self.store)
         self.sessions = Sessions(SessionStore(database, self.store), database.clock.now)
         self.guard = Guard(settings, authenticator(settings, tokens, database.clock.now))

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "token": ("dms_tags.cli.token", "create, list and revoke API tokens"),
     "tag": ("dms_tags.cli.tag", "read, set, find, claim and watch tags, as a client of a running service"),
     "definition": ("dms_tags.cli.definition", "read and write tag definitions, as a client of a running service"),
+    "subscription": ("dms_tags.cli.subscription", "have changes sent to receivers, as a client of a running service"),
     "chain": ("dms_tags.cli.chain", "keep the chains of the chain tags API"),
     "session": ("dms_tags.cli.session", "create, list and revoke sessions of the chain tags API"),
     "audit": ("dms_tags.cli.audit", "ask, export, prove, verify and archive the audit trail"),

@@ -71,10 +71,31 @@ def of_tenants(measures: Measures | None, tenants: Container[str] | None) -> Ite
         depth.add_metric(labels, row.depth)
         oldest.add_metric(labels, row.oldest)
     yield from (head, unsigned, late, signed, depth, oldest)
+    yield from _of_subscriptions(measures, tenants)
     if tenants is None:
         yield _gauge(
-            "dms_tags_series_left_out", "Tenants and states of definitions that there was no room for", measures.left_out
+            "dms_tags_series_left_out",
+            "Tenants, states of definitions and subscriptions that there was no room for",
+            measures.left_out,
         )
+
+
+def _of_subscriptions(measures: Measures, tenants: Container[str] | None) -> Iterator[Metric]:
+    labels = ["tenant", "subscription"]
+    lag = GaugeMetricFamily("dms_tags_subscription_lag_positions", "Positions that a subscription lacks", labels=labels)
+    late = GaugeMetricFamily(
+        "dms_tags_subscription_lag_seconds", "Age of the entry that comes next for a subscription, in seconds", labels=labels
+    )
+    paused = GaugeMetricFamily(
+        "dms_tags_subscription_paused",
+        "Whether the service paused a subscription, since nothing could be delivered",
+        labels=labels,
+    )
+    for each in measures.subscriptions:
+        if tenants is None or each.tenant in tenants:
+            for family, value in ((lag, each.lag), (late, each.lag_seconds), (paused, each.paused)):
+                family.add_metric([each.tenant, each.name], value)
+    yield from (lag, late, paused)
 
 
 def of_processes(groups: list[Group]) -> Iterator[Metric]:

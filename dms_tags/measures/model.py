@@ -34,11 +34,22 @@ class Depth:
 
 
 @dataclass(frozen=True, slots=True)
+class SubscriptionOf:
+    """How far a subscription is behind, in positions and seconds, and whether the service itself paused it."""
+
+    tenant: str
+    name: str
+    lag: int
+    lag_seconds: float
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Measures:
     """How the database stands, over all tenants; `at` is when that was read, in seconds since 1970.
 
     `waiting` resources have changes that are not in the trail yet, the oldest of them `lag` seconds old.  `left_out` counts
-    the tenants and the states of definitions for which there was no room.  `answers` is whether the last look found MongoDB:
+    the tenants, the states of definitions and the subscriptions for which there was no room.  `answers` is whether the last look found MongoDB:
     where it did not, the rest is what was known before.
     """
 
@@ -50,6 +61,7 @@ class Measures:
     signing: bool
     trails: tuple[TrailOf, ...]
     depths: tuple[Depth, ...]
+    subscriptions: tuple[SubscriptionOf, ...]
     left_out: int
 
     def without_answer(self) -> Measures:
@@ -64,4 +76,6 @@ class Measures:
     def of_plain(cls, kept: Mapping[str, Any]) -> Measures:
         """What `plain` gave."""
         trails = tuple(TrailOf(**trail) for trail in kept["trails"])
-        return cls(**{**kept, "trails": trails, "depths": tuple(Depth(**depth) for depth in kept["depths"])})
+        depths = tuple(Depth(**depth) for depth in kept["depths"])
+        subscriptions = tuple(SubscriptionOf(**each) for each in kept["subscriptions"])
+        return cls(**{**kept, "trails": trails, "depths": depths, "subscriptions": subscriptions})

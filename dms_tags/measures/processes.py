@@ -53,11 +53,13 @@ def _family(root: int) -> Iterator[tuple[int, str]]:
             yield child, process
         if process == "web":
             yield from ((worker, "worker") for worker in _children(child))
+        if process == "keeper":
+            yield from ((helper, "courier") for helper in _children(child))
 
 
 def _children(pid: int) -> list[int]:
     try:
-        return [int(word) for word in (PROC / f"{pid}/task/{pid}/children").read_text().split()]
+        return [int(word) for each in (PROC / f"{pid}/task").glob("*/children") for word in each.read_text().split()]
     except OSError:
         return []
 

@@ -17,8 +17,10 @@ from dms_tags.audit.trail.entry import Entry
 from dms_tags.audit.trail.trail import Trail
 from dms_tags.errors import StoreUnavailable
 from dms_tags.measures.kept import Kept
-from dms_tags.measures.model import Depth, Measures, TrailOf
+from dms_tags.measures.model import Depth, Measures, SubscriptionOf, TrailOf
 from dms_tags.store.database import Database
+from dms_tags.subscriptions.model import Standing
+from dms_tags.subscriptions.store import Subscriptions
 from dms_tags.tags.definitions import Definitions
 from dms_tags.tags.leases import Leases
 from dms_tags.tags.queues import Queue, Queues
@@ -28,6 +30,9 @@ MAX_TENANTS: Final = 100
 
 MAX_QUEUES: Final = 500
 """States of definitions that are told, at most, over all tenants."""
+
+MAX_SUBSCRIPTIONS: Final = 200
+"""Subscriptions that are told, at most, over all tenants."""
 
 MAX_COUNT: Final = 10_000
 """Resources that wait, and leases, are counted up to so many."""
@@ -46,13 +51,20 @@ class Measuring:
     """Takes the measures of one service and keeps them in `kept`."""
 
     def __init__(
-        self, database: Database, definitions: Definitions, leases: Leases, checkpointer: Checkpointer, kept: Kept
+        self,
+        database: Database,
+        definitions: Definitions,
+        leases: Leases,
+        checkpointer: Checkpointer,
+        subscriptions: Subscriptions,
+        kept: Kept,
     ) -> None:
         self.kept = kept
         self._clock = database.clock
         self._trail = Trail(database)
         self._leases = leases
         self._checkpointer = checkpointer
+        self._subscriptions = subscriptions
         self._queues = Queues(database, definitions)
         self._depths: dict[Queue, Depth | None] = {}
         self._due: deque[Queue] = deque()
@@ -89,6 +101,7 @@ class Measuring:
         told = tenants[:MAX_TENANTS]
         trails = self._trails(told, moment)
         self._look_at_queues(told, moment, seconds, stop)
+        subscriptions, no_room = self._subscriptions.standings(MAX_SUBSCRIPTIONS)
         return Measures(
             at=moment.timestamp(),
             answers=True,
@@ -98,7 +111,8 @@ class Measuring:
             signing=self._checkpointer.signs,
             trails=trails,
             depths=tuple(depth for depth in self._depths.values() if depth is not None),
-            left_out=len(tenants) - len(told) + self._no_room,
+            subscriptions=tuple(map(_subscription, subscriptions)),
+            left_out=len(tenants) - len(told) + self._no_room + no_room,
         )
 
     def _trails(self, tenants: Sequence[str], moment: datetime) -> tuple[TrailOf, ...]:
@@ -151,6 +165,14 @@ class Measuring:
         self._depths = {queue: self._depths.get(queue) for queue in queues}
         self._due.extend(queues)
         self._round_at = monotonic() + ROUND_SECONDS
+
+
+def _subscription(standing: Standing) -> SubscriptionOf:
+    """What is told of a subscription; one that was paused by hand lacks nothing that anyone waits for."""
+    subscription = standing.subscription
+    waits = subscription.reason is not None or not subscription.paused
+    lag, seconds = (standing.lag, standing.lag_seconds) if waits else (0, 0.0)
+    return SubscriptionOf(subscription.tenant, subscription.name, lag, seconds, subscription.reason is not None)
 
 
 def _age(since: datetime, moment: datetime) -> float:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from typing import Final
 
 from dms_tags import tracing
@@ -24,9 +26,11 @@ from dms_tags.measures.kept import Kept
 from dms_tags.measures.reading import Measuring
 from dms_tags.serving import logs
 from dms_tags.serving.failure import report_cannot_start
+from dms_tags.serving.on_demand import OnDemand
 from dms_tags.serving.preflight import refused
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
+from dms_tags.subscriptions.store import Subscriptions
 from dms_tags.tags.definitions import Definitions
 from dms_tags.tags.leases import BATCH as LEASES
 from dms_tags.tags.leases import Leases
@@ -50,6 +54,9 @@ LEASE_SECONDS: Final = 0.5
 
 MEASURE_SECONDS: Final = 5.0
 """Pause between two looks at how the database stands: as old are the gauges in `/metrics`."""
+
+COURIER_SECONDS: Final = 1.0
+"""Pause between two looks whether there are subscriptions to deliver."""
 
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -77,13 +84,23 @@ def duties(settings: Settings, database: Database) -> list[Duty]:
     store = TagStore(database)
     leases = Leases(database, store)
     checkpointer = Checkpointer.of(database, settings)
-    measuring = Measuring(database, Definitions(database, store), leases, checkpointer, Kept.of_service())
-    return [
+    subscriptions = Subscriptions(database, store)
+    measuring = Measuring(database, Definitions(database, store), leases, checkpointer, subscriptions, Kept.of_service())
+    every = [
         Duty("relay", partial(_move, relay), RELAY_SECONDS, relay.release),
         Duty("checkpoints", checkpointer.run_once, settings.checkpoint_seconds),
         Duty("leases", lambda _stop: leases.take_back() >= LEASES, LEASE_SECONDS),
         Duty("measures", measuring.run_once, MEASURE_SECONDS),
     ]
+    if not settings.in_memory:  # no other process sees what that holds
+        courier = OnDemand("courier", (sys.executable, "-m", "dms_tags.serving.courier"), subscriptions.any)
+        every.append(Duty("subscriptions", partial(_see_to, courier), COURIER_SECONDS, courier.end))
+    return every
+
+
+def _see_to(courier: OnDemand, _stop: threading.Event) -> bool:
+    courier.look()
+    return False
 
 
 def _move(relay: Relay, stop: threading.Event) -> bool:
@@ -111,8 +128,9 @@ class Keeper:
     def stop(self) -> None:
         """Lets each duty finish the piece that it is at, for at most `STOP_SECONDS` in all."""
         self._stop.set()
+        deadline = monotonic() + STOP_SECONDS
         for thread in self._threads:
-            thread.join(STOP_SECONDS / len(self._threads))
+            thread.join(max(0.0, deadline - monotonic()))
 
 
 def perform(duty: Duty, stop: threading.Event) -> None:

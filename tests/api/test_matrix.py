@@ -62,8 +62,13 @@ CONTRACT: Final[dict[str, frozenset[Permission]]] = {
     "DELETE /api/dms/tag-definitions/{}": ADMINISTERS,
     "GET /api/dms/tag-definitions/{}": READS,
     "GET /api/dms/tag-definitions": READS,
+    "GET /api/dms/subscriptions": ADMINISTERS,
+    "GET /api/dms/subscriptions/{}": ADMINISTERS,
+    "PUT /api/dms/subscriptions/{}": ADMINISTERS,
+    "DELETE /api/dms/subscriptions/{}": ADMINISTERS,
+    "POST /api/dms/subscriptions/{}/secret": ADMINISTERS,
 }
-"""What the calls under `/api/dms` need, written down a second time, from the contract (API.md sections 1 to 3)."""
+"""What the calls under `/api/dms` need, written down a second time, from the contract (API.md sections 1 to 3, and 9)."""
 
 REFUSED: Final = (401, 403)
 

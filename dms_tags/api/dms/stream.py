@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from dms_tags.audit.trail.entry import Entry, flat
+from dms_tags.audit.trail.cloudevent import cloud_event
+from dms_tags.audit.trail.entry import Entry
 from dms_tags.audit.trail.tail import Ending
 
 RECONNECT_MS: Final = 1_000
@@ -28,18 +29,8 @@ class EventStream:
 
     def entry(self, entry: Entry) -> bytes:
         """One change, with its position as id and the name of its action as event."""
-        shown = flat(entry)
-        document = {
-            "specversion": "1.0",
-            "id": str(shown["position"]),
-            "source": f"/dms-tags/{shown['tenant']}",
-            "type": shown["actionName"],
-            "subject": shown["resource"],
-            "time": shown["creationDate"],
-            "datacontenttype": "application/json",
-            "data": shown,
-        }
-        return f"id: {shown['position']}\nevent: {shown['actionName']}\ndata: {json.dumps(document)}\n\n".encode()
+        document = cloud_event(entry)
+        return f"id: {document['id']}\nevent: {document['type']}\ndata: {json.dumps(document)}\n\n".encode()
 
     def reached(self, position: int) -> bytes:
         """The sign of life."""

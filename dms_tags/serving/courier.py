@@ -1,0 +1,56 @@
+"""The process that delivers subscriptions, which the keeper starts while there are any.
+
+It is a process of its own, of low priority, so that deliveries take what changes and the relay leave of the processor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from typing import Final
+
+import httpx
+
+from dms_tags.counters import note_start
+from dms_tags.serving import logs
+from dms_tags.settings import Settings
+from dms_tags.store.database import Database
+from dms_tags.subscriptions.courier import Courier
+from dms_tags.subscriptions.networks import Networks
+
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+
+NICE: Final = 10
+"""How far this process stands back behind the others of the service."""
+
+
+async def deliver(settings: Settings) -> None:
+    """Delivers until SIGTERM."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def wait() -> None:
+        signal.sigwait(STOPPING)
+        loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=wait, name="dms-tags-signals", daemon=True).start()
+    database = Database.connect(settings)
+    try:
+        await Courier(database, Networks(settings.webhook_networks), httpx.create_ssl_context()).run(stop)
+    finally:
+        database.close()
+
+
+def main() -> None:
+    """The process that the keeper starts."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    os.nice(NICE)
+    settings = Settings.from_environment()
+    logs.configure(settings)
+    note_start("courier")
+    asyncio.run(deliver(settings))
+
+
+if __name__ == "__main__":
+    main()

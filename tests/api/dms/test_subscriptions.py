@@ -1,0 +1,173 @@
+"""`/api/dms/subscriptions`: making, changing, reading and removing subscriptions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dms_tags.subscriptions.model import MAX_SUBSCRIPTIONS
+from tests.support.app import Service
+
+PATH = "/api/dms/subscriptions"
+URL = "https://siem.example.com/hook"
+
+
+def put(service: Service, name: str = "siem", /, headers: dict[str, str] | None = None, **body: Any) -> Any:
+    return service.client.put(f"{PATH}/{name}", json={"url": URL, **body}, headers=headers or {})
+
+
+def renew(service: Service) -> str:
+    renewed: Any = service.client.post(f"{PATH}/siem/secret").json
+    return str(renewed["secret"])
+
+
+def get(service: Service, path: str) -> Any:
+    return service.client.get(path).json
+
+
+def administration(service: Service) -> list[tuple[int, str, dict[str, Any]]]:
+    """Action, actor and state of what the trail has of the subscription."""
+    return [
+        (entry["action"], entry["createdBy"], entry["state"])
+        for entry in service.entries()
+        if entry["resource"] == "subscription/siem"
+    ]
+
+
+def test_put_and_get(service: Service) -> None:
+    """The secret is in the first answer alone; what was asked for is read back, with how far it is."""
+    made = put(service, names=["ocr"], states=[3, -1], actions=[310], proofs=True)
+    again = put(service, names=["ocr"], states=[3, -1], actions=[310], proofs=True)
+    shown = get(service, f"{PATH}/siem")
+
+    assert (200, 200) == (made.status_code, again.status_code)
+    assert made.json["secret"].startswith("whsec_")
+    assert "secret" not in again.json
+    assert {**again.json, "state": {}} == {**shown, "state": {}}
+    assert {
+        "name": "siem",
+        "url": URL,
+        "names": ["ocr"],
+        "states": [3, -1],
+        "actions": [310],
+        "proofs": True,
+        "after": 0,
+        "paused": False,
+        "etag": again.headers["ETag"].strip('"'),
+    } == {member: value for member, value in shown.items() if member != "state"}
+    assert None is shown["state"]["delivered"] is shown["state"]["error"] is shown["state"]["pausedReason"]
+
+
+def test_list_is_in_order_of_name(service: Service) -> None:
+    """All of them, without secrets."""
+    put(service, "b")
+    put(service, "a")
+    listed = get(service, PATH)["subscriptions"]
+
+    assert ["a", "b"] == [each["name"] for each in listed]
+    assert not any("secret" in each for each in listed)
+
+
+def test_begins_with_what_comes(service: Service) -> None:
+    """A new subscription begins at the head, or after the position that it names; a change leaves it there, unless it names one."""
+    service.client.post("/api/dms/objects/8f2c/tags/ocr/state/1")
+    head = len(service.entries())
+
+    assert head == put(service).json["after"]
+    assert head == put(service, names=["ocr"]).json["after"]
+    assert 0 == put(service, after=0).json["after"]
+    assert 0 == put(service).json["after"]
+
+
+def test_is_in_the_trail(service: Service) -> None:
+    """Making, changing, renewing and removing are entries, which have the ids of secrets, not the secrets."""
+    secret = put(service).json["secret"]
+    put(service, paused=True)
+    renewed = renew(service)
+    service.client.delete(f"{PATH}/siem")
+    told = administration(service)
+
+    assert [10110, 10310, 10310, 10210] == [action for action, _, _ in told]
+    assert [False, True, True, True] == [state["paused"] for _, _, state in told]
+    assert [1, 1, 2, 2] == [len(state["secrets"]) for _, _, state in told]
+    for spelt in (secret, renewed):
+        assert spelt.removeprefix("whsec_") not in str(told)
+
+
+def test_delete(service: Service) -> None:
+    """What is removed is gone, with its secrets and its cursor; made again it is a new one."""
+    first = put(service, after=0).json["secret"]
+    assert 200 == service.client.delete(f"{PATH}/siem").status_code
+
+    assert 404 == service.client.get(f"{PATH}/siem").status_code == service.client.delete(f"{PATH}/siem").status_code
+    assert 404 == service.client.post(f"{PATH}/siem/secret").status_code
+    assert 0 == service.database.collection("subscription_secrets").count_documents({})
+    assert first != put(service).json["secret"]
+
+
+def test_conditions(service: Service) -> None:
+    """If-Match and If-None-Match hold in the write; an idempotency key is refused, since an answer has a secret."""
+    missing = put(service, headers={"If-Match": '"x"'})
+    made = put(service, headers={"If-None-Match": "*"})
+    etag = made.headers["ETag"]
+
+    assert 412 == missing.status_code
+    assert 200 == made.status_code
+    assert 412 == put(service, headers={"If-None-Match": "*"}).status_code
+    assert 200 == put(service, headers={"If-Match": etag}, paused=True).status_code
+    assert 412 == put(service, headers={"If-Match": etag}).status_code
+    assert 412 == service.client.delete(f"{PATH}/siem", headers={"If-Match": etag}).status_code
+    assert 412 == service.client.post(f"{PATH}/siem/secret", headers={"If-Match": etag}).status_code
+    assert 200 == put(service, headers={"If-Match": "*"}).status_code
+    refused = put(service, headers={"Idempotency-Key": "k"})
+    assert (400, True) == (refused.status_code, "Idempotency-Key" in refused.json["detail"])
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"url": "http://h.example/"}, "DMS_TAGS_WEBHOOK_NETWORKS"),
+        ({"url": "https://127.0.0.1/"}, "127.0.0.1 is no public address"),
+        ({"url": "https://u:p@h.example/"}, "without a name or password"),
+        ({"url": f"https://h.example/{'x' * 2000}"}, "1 to 2000 characters"),
+        ({"names": []}, "names: an empty list"),
+        ({"names": ["No Name"]}, "names.0"),
+        ({"states": [2**40]}, "states.0"),
+        ({"actions": [111]}, "actions: 111 is none of 110, 210, 310"),
+        ({"actions": [10110]}, "actions.0"),
+        ({"after": 99}, "after: the position 99 is beyond the trail"),
+        ({"after": -1}, "after"),
+        ({"paused": "no"}, "paused"),
+        ({"secret": "whsec_x"}, "secret: is no member"),
+    ],
+)
+def test_refused(shared: Service, body: dict[str, Any], said: str) -> None:
+    """What cannot be is a 400 that says what is wrong; nothing is made."""
+    refused = put(shared, "refused", **body)
+
+    assert (400, True) == (refused.status_code, said in refused.json["detail"]), refused.json
+    assert 404 == shared.client.get(f"{PATH}/refused").status_code
+
+
+@pytest.mark.parametrize("name", ["-a", "a b", "a%2Fb", "x" * 65, "ä"])
+def test_names(shared: Service, name: str) -> None:
+    """A name that is none is a 400."""
+    assert 400 == put(shared, name).status_code
+
+
+def test_there_is_a_most(service: Service) -> None:
+    """One more than there may be is a 409; the others can be changed."""
+    for number in range(MAX_SUBSCRIPTIONS):
+        assert 200 == put(service, f"s{number}").status_code
+
+    assert 409 == put(service, "more").status_code
+    assert 200 == put(service, "s0", paused=True).status_code
+
+
+def test_an_archived_place_is_gone(service: Service) -> None:
+    """A position that the trail no longer holds is 410, with the first that it does."""
+    service.database.collection("trail_heads").insert_one({"_id": "default", "cut": 256})
+    refused = put(service, after=255)
+
+    assert (410, 257) == (refused.status_code, refused.json["first"])
