@@ -112,15 +112,20 @@ class Delivery:
             while True:
                 page = await self._next()
                 for event in page.events:
+                    self._pass(event.position - 1)
                     await self._deliver(event)
-                if page.reached > self.cursor.position:
-                    self.cursor.position, self.touched = page.reached, True
+                self._pass(page.reached)
         except Ended:
             return
         except Gone as error:
             await self._pause(f"{error.detail}; what was between was never sent: set `after` to go on")
         finally:
             await self._outlet.close()
+
+    def _pass(self, position: int) -> None:
+        """Notes that nothing up to a position is to be delivered any more."""
+        if position > self.cursor.position:
+            self.cursor.position, self.touched = position, True
 
     async def _next(self) -> Page:
         """What comes next, as soon as there is something."""
