@@ -40,7 +40,9 @@ client_options(command)
 @client_options
 def _set(name: str, url: str, **given: Any) -> None:
     """Make a subscription, or set what it is: changes are sent to URL.  A new one's secret is the last line printed."""
-    body = {"url": url} | {member: value for member, value in given.items() if value not in ((), None, False)}
+    body = {"url": url} | {
+        member: value for member, value in given.items() if value is not None and value is not False and value != ()
+    }
     with _calling() as client:
         made = client.send(_call("PUT", _path(name), body))
     if screen.wants_json():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
 import httpx
@@ -15,7 +15,7 @@ from dms_tags.client.attempts import Retries, conversation
 from dms_tags.client.base import Client, Method, tell_kept, tell_late, tell_lost
 from dms_tags.client.connection import reply_of
 from dms_tags.client.errors import DmsTagsError, LockLost, Unreachable
-from dms_tags.client.model import Claimed, Event, Tag
+from dms_tags.client.model import Claimed, Event, EventBatch, Tag
 from dms_tags.client.wire import Call, Reply
 from dms_tags.client.work import LOST, Held
 
@@ -157,14 +157,29 @@ class AsyncDmsTags(Client):
         It comes back by itself after a loss and goes on where it was.  Raises `Gone` where the trail no longer reaches back
         to `after`, and `Unreachable` when there was no connection for `patience` seconds (None: it never gives up).
         """
+        batches = self.event_batches(name=name, state=state, object_id=object_id, after=after, patience=patience)
+        async with aclosing(batches):
+            async for batch in batches:
+                for event in batch.events:
+                    yield event
+
+    async def event_batches(
+        self,
+        *,
+        name: str | None = None,
+        state: int | None = None,
+        object_id: str | None = None,
+        after: int | None = None,
+        patience: float | None = None,
+    ) -> AsyncGenerator[EventBatch, None]:
+        """The same in pieces as they come, each with the position reached: what a follower keeps to go on from."""
         following = self._following(name, state, object_id, after, patience)
         while True:
             try:
                 async with self._http.stream(**self._connection.following(following)) as answer:
                     if answer.status_code == httpx.codes.OK:
                         async for chunk in answer.aiter_bytes():
-                            for event in following.receive(chunk):
-                                yield event
+                            yield following.receive(chunk)
                         delay = following.lost()
                     else:
                         await answer.aread()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
 import httpx
@@ -15,7 +15,7 @@ from dms_tags.client.attempts import Retries, conversation
 from dms_tags.client.base import Client, Method, tell_kept, tell_late, tell_lost
 from dms_tags.client.connection import reply_of
 from dms_tags.client.errors import DmsTagsError, LockLost, Unreachable
-from dms_tags.client.model import Claimed, Event, Tag
+from dms_tags.client.model import Claimed, Event, EventBatch, Tag
 from dms_tags.client.wire import Call, Reply
 from dms_tags.client.work import LOST, Held
 
@@ -157,13 +157,28 @@ class DmsTags(Client):
         It comes back by itself after a loss and goes on where it was.  Raises `Gone` where the trail no longer reaches back
         to `after`, and `Unreachable` when there was no connection for `patience` seconds (None: it never gives up).
         """
+        batches = self.event_batches(name=name, state=state, object_id=object_id, after=after, patience=patience)
+        with closing(batches):
+            for batch in batches:
+                yield from batch.events
+
+    def event_batches(
+        self,
+        *,
+        name: str | None = None,
+        state: int | None = None,
+        object_id: str | None = None,
+        after: int | None = None,
+        patience: float | None = None,
+    ) -> Generator[EventBatch, None, None]:
+        """The same in pieces as they come, each with the position reached: what a follower keeps to go on from."""
         following = self._following(name, state, object_id, after, patience)
         while True:
             try:
                 with self._http.stream(**self._connection.following(following)) as answer:
                     if answer.status_code == httpx.codes.OK:
                         for chunk in answer.iter_bytes():
-                            yield from following.receive(chunk)
+                            yield following.receive(chunk)
                         delay = following.lost()
                     else:
                         answer.read()

@@ -6,7 +6,7 @@ Times are aware datetimes in UTC.  `changed` is what the DMS calls a tag's creat
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -116,11 +116,20 @@ class HistoryPage:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change as the event feed tells it.  Resume with `events(after=event.position)`."""
+    """A change as the event feed tells it; `document` is the CloudEvents document.  Resume with `events(after=event.position)`."""
 
     position: int
     action: str
     entry: Entry
+    document: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """What came in one piece of the event feed, and the position that it has reached: also where nothing was of interest."""
+
+    events: tuple[Event, ...]
+    position: int | None
 
 
 class BatchAction(StrEnum):

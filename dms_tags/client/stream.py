@@ -12,7 +12,7 @@ from dms_tags.client.answers import entry_from
 from dms_tags.client.attempts import Retries
 from dms_tags.client.calls import API
 from dms_tags.client.errors import Unreachable
-from dms_tags.client.model import Event
+from dms_tags.client.model import Event, EventBatch
 from dms_tags.client.wire import Reply, problem_of
 
 LINE_END: Final = re.compile(rb"\r\n|\n|\r")
@@ -109,8 +109,8 @@ class Following:
         resume = {} if self._position is None else {"Last-Event-ID": str(self._position)}
         return {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-store", **resume}
 
-    def receive(self, chunk: bytes) -> list[Event]:
-        """The events that `chunk` completes, none of them twice."""
+    def receive(self, chunk: bytes) -> EventBatch:
+        """What `chunk` completes, no event of it twice."""
         self._failures = 0
         self._connected_at = self._retries.clock()
         events = []
@@ -121,7 +121,7 @@ class Following:
                 events.append(event)
             if message.id is not None and message.id.isdecimal():
                 self._position = max(self._position or 0, int(message.id))
-        return events
+        return EventBatch(tuple(events), self._position)
 
     def lost(self, error: Exception | None = None) -> float:
         """The connection ended or could not be made: seconds to wait before the next.  Raises when patience is at an end."""
@@ -148,4 +148,4 @@ def _event_from(message: Message) -> Event | None:
     document = json.loads(message.data)
     if "specversion" not in document:
         return None
-    return Event(int(message.id or document["data"]["position"]), message.event, entry_from(document["data"]))
+    return Event(int(message.id or document["data"]["position"]), message.event, entry_from(document["data"]), document)
