@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import threading
 from typing import Final
 
@@ -26,8 +27,8 @@ NICE: Final = 10
 """How far this process stands back behind the others of the service."""
 
 
-async def deliver(settings: Settings) -> None:
-    """Delivers until SIGTERM."""
+async def deliver(settings: Settings, holder: str | None) -> None:
+    """Delivers until SIGTERM, in the turn of `holder`."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def wait() -> None:
@@ -37,19 +38,20 @@ async def deliver(settings: Settings) -> None:
     threading.Thread(target=wait, name="dms-tags-signals", daemon=True).start()
     database = Database.connect(settings)
     try:
-        await Courier(database, Networks(settings.webhook_networks), httpx.create_ssl_context()).run(stop)
+        networks = Networks(settings.webhook_networks)
+        await Courier(database, networks, httpx.create_ssl_context(), holder=holder).run(stop)
     finally:
         database.close()
 
 
 def main() -> None:
-    """The process that the keeper starts."""
+    """The process that the keeper starts, with a name that those share which it starts one after the other."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     os.nice(NICE)
     settings = Settings.from_environment()
     logs.configure(settings)
     note_start("courier")
-    asyncio.run(deliver(settings))
+    asyncio.run(deliver(settings, sys.argv[1] if len(sys.argv) > 1 else None))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from dms_tags.counters import note_start
 from dms_tags.errors import CannotStart, StoreUnavailable
 from dms_tags.measures.kept import Kept
 from dms_tags.measures.reading import Measuring
+from dms_tags.model import new_id
 from dms_tags.serving import logs
 from dms_tags.serving.failure import report_cannot_start
 from dms_tags.serving.on_demand import OnDemand
@@ -93,7 +94,7 @@ def duties(settings: Settings, database: Database) -> list[Duty]:
         Duty("measures", measuring.run_once, MEASURE_SECONDS),
     ]
     if not settings.in_memory:  # no other process sees what that holds
-        courier = OnDemand("courier", (sys.executable, "-m", "dms_tags.serving.courier"), subscriptions.any)
+        courier = OnDemand("courier", (sys.executable, "-m", "dms_tags.serving.courier", new_id()), subscriptions.any)
         every.append(Duty("subscriptions", partial(_see_to, courier), COURIER_SECONDS, courier.end))
     return every
 

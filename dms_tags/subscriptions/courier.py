@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -60,14 +58,25 @@ log = logging.getLogger(__name__)
 
 
 class Courier:
-    """All deliveries of one process."""
+    """All deliveries of one process.
 
-    def __init__(self, database: Database, networks: Networks, tls: ssl.SSLContext, *, schedule: Schedule | None = None) -> None:
+    `holder` is whose turn it takes, None: its own.  Whoever takes the place of one that has certainly ended goes on as the same.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        networks: Networks,
+        tls: ssl.SSLContext,
+        *,
+        holder: str | None = None,
+        schedule: Schedule | None = None,
+    ) -> None:
         self._database = database
         self._networks = networks
         self._tls = tls
         self._schedule = schedule or Schedule()
-        self._turn = Turn(database, DUTY, f"{socket.gethostname()}/{os.getpid()}/{new_id()}", TURN)
+        self._turn = Turn(database, DUTY, holder or new_id(), TURN)
         self._trail = Trail(database)
         self._subscriptions = Subscriptions(database, TagStore(database))
         self._cursors = Cursors(database)

@@ -17,6 +17,7 @@ from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
 from tests.proofs import calls, clocks, delays, described, groups, oracle, races, repeats, rolling
 from tests.proofs.crashes import crash_again_and_again
+from tests.proofs.deliveries import deliver_through_crashes
 from tests.proofs.failover import fail_over_again_and_again
 from tests.proofs.forgeries import forge_databases, forge_files
 from tests.proofs.frozen import successor_keeps_its_lease
@@ -200,6 +201,15 @@ def prove_forgeries(folder: Path) -> None:
         assert not missed, missed[:3]
 
 
+def prove_subscriptions(folder: Path) -> None:
+    """30 times SIGKILL under load, of couriers, mongod, whole services, in turn: three receivers, one in trouble, get every event in order."""
+    with replica_set(folder / "mongod") as mongod:
+        settings = Settings(mongo_uri=mongod.uri, database="proofs")
+        with prepared(settings) as database:
+            proof = deliver_through_crashes(folder, mongod, database, rounds=30, whole=True, tell=_tell)
+    _tell(f"{proof.events} events; {proof.repeated} came again after a crash, {proof.refused} after a refusal or a lost answer")
+
+
 PROOFS: dict[str, Callable[[Path], None]] = {
     "races": prove_races,
     "relays": prove_relays,
@@ -217,6 +227,7 @@ PROOFS: dict[str, Callable[[Path], None]] = {
     "soak": prove_soak,
     "frozen": prove_frozen,
     "forgeries": prove_forgeries,
+    "subscriptions": prove_subscriptions,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ END_SECONDS: Final = 20.0
 class Crashable:
     """One `dms-tags serve` with one worker process, on a port that stays its own."""
 
-    def __init__(self, folder: Path, uri: str, database: str) -> None:
+    def __init__(self, folder: Path, uri: str, database: str, settings: Mapping[str, str] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self._folder = folder
@@ -30,6 +30,7 @@ class Crashable:
             "DMS_TAGS_BIND": f"127.0.0.1:{self.port}",
             "DMS_TAGS_WORKERS": "1",
             "TMPDIR": str(folder.absolute()),  # what a crash leaves there goes with the folder
+            **(settings or {}),
         }
         self._service: Service | None = None
 
@@ -57,6 +58,13 @@ class Crashable:
             return False
         self._running().process.wait()
         return True
+
+    def crash_courier(self) -> bool:
+        """Ends the process that delivers subscriptions; false where this service runs none."""
+        couriers = self._running().children("courier")
+        for pid in couriers:
+            _kill(pid)
+        return bool(couriers)
 
     def restart(self) -> None:
         """Stops it as its operator would, and starts it again; asserts that it ended by itself, with 0."""
@@ -90,9 +98,11 @@ class Crashable:
 
 
 @contextmanager
-def fleet(folder: Path, uri: str, database: str, count: int = 2) -> Iterator[Sequence[Crashable]]:
+def fleet(
+    folder: Path, uri: str, database: str, count: int = 2, settings: Mapping[str, str] | None = None
+) -> Iterator[Sequence[Crashable]]:
     """`count` ready services on one database; all of them end with the context."""
-    services = [Crashable(folder / f"service{number}", uri, database) for number in range(count)]
+    services = [Crashable(folder / f"service{number}", uri, database, settings) for number in range(count)]
     try:
         for service in services:
             service.start()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import monotonic
 from typing import Any
 
 CLOSE = 0
@@ -19,7 +20,7 @@ CLOSE = 0
 
 @dataclass(frozen=True)
 class Sent:
-    """One delivery as it came; `answer` is the status that it was given."""
+    """One delivery as it came, `at` by the monotonic clock; `answer` is the status that it was given."""
 
     id: str
     timestamp: int
@@ -28,6 +29,7 @@ class Sent:
     path: str
     answer: int
     connection: int
+    at: float
     headers: dict[str, str] = field(repr=False, default_factory=dict)
 
     @property
@@ -94,6 +96,7 @@ def receiving() -> Iterator[Receiver]:
                     self.path,
                     status,
                     self.client_address[1],
+                    monotonic(),
                     {name.lower(): value for name, value in self.headers.items()},
                 )
             )
