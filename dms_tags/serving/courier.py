@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from typing import Final
 
 import httpx
@@ -47,7 +48,8 @@ async def deliver(settings: Settings, holder: str | None) -> None:
 def main() -> None:
     """The process that the keeper starts, with a name that those share which it starts one after the other."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-    os.nice(NICE)
+    with suppress(OSError):  # a sandbox may forbid it
+        os.nice(NICE)
     settings = Settings.from_environment()
     logs.configure(settings)
     note_start("courier")

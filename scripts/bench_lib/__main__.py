@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from bench_lib import apis_rows, audit_rows, identity_rows, main_rows, peers_venv, size_rows, trail_rows, workflow_rows
+from bench_lib import apis_rows, audit_rows, identity_rows, main_rows, peers_venv, size_rows, subscription_rows, trail_rows, workflow_rows
 from bench_lib.load import require_wrk
 from bench_lib.mongo import running_mongod
 from bench_lib.report import Report, machine
@@ -21,6 +21,7 @@ GROUPS = {
     "audit": audit_rows.measure,
     "apis": apis_rows.measure,
     "workflow": workflow_rows.measure,
+    "subscriptions": subscription_rows.measure,
 }
 USUAL = [name for name in GROUPS if name not in ("sizes", "huge")]
 

@@ -14,8 +14,8 @@ from dms_tags.api.answers import empty_answer, json_answer, stamp
 from dms_tags.api.dms.api import api
 from dms_tags.api.endpoint import Call, PathParameter
 from dms_tags.api.members import Body, Each, Flag, Text, Whole
-from dms_tags.errors import InvalidTagName
-from dms_tags.identity.model import Permission
+from dms_tags.errors import Forbidden, InvalidTagName
+from dms_tags.identity.model import Identity, Permission
 from dms_tags.names import MAX_STATE, MIN_STATE, spell_time
 from dms_tags.subscriptions import signing
 from dms_tags.subscriptions.model import MAX_LISTED, Order, Selection, Standing
@@ -151,8 +151,20 @@ def renew_secret(call: Call, name: str) -> Response:
 def _order(call: Call) -> Order:
     given = call.body()
     lists = (None if given[member] is None else tuple(given[member]) for member in ("names", "states", "actions"))
+    _require_names(call.identity, given["names"])
     url = call.services.webhook_networks.check(given["url"])
     return Order(url, Selection(*lists), given["proofs"], given["after"], given["paused"])
+
+
+def _require_names(identity: Identity, chosen: list[str] | None) -> None:
+    """Raises `Forbidden` where the identity's reading is limited to some names and the subscription is not."""
+    if identity.read_prefixes is None:
+        return
+    if chosen is None:
+        raise Forbidden(f"this identity reads tags that begin with {', '.join(identity.read_prefixes)} only: give names")
+    for name in chosen:
+        if not identity.covers(Permission.READ, name):
+            raise Forbidden(f"the permission {Permission.READ} does not cover tags called {name!r}")
 
 
 def _shown(standing: Standing) -> dict[str, Any]:

@@ -6,8 +6,14 @@ from typing import Any
 
 import pytest
 
+from dms_tags.app import create_app
+from dms_tags.identity.model import Permission
+from dms_tags.identity.store import Grant, TokenStore
+from dms_tags.settings import Settings
+from dms_tags.store.database import Database
 from dms_tags.subscriptions.model import MAX_SUBSCRIPTIONS
 from tests.support.app import Service
+from tests.support.identity import ADMIN
 
 PATH = "/api/dms/subscriptions"
 URL = "https://siem.example.com/hook"
@@ -171,3 +177,16 @@ def test_an_archived_place_is_gone(service: Service) -> None:
     refused = put(service, after=255)
 
     assert (410, 257) == (refused.status_code, refused.json["first"])
+
+
+def test_an_identity_that_reads_some_names(memory: Database, token_store: TokenStore) -> None:
+    """Whose reading is limited to some names has nothing sent of others."""
+    grant = Grant(frozenset({Permission.ADMIN, Permission.READ}), read_prefixes=("ocr",))
+    secret = token_store.create("default", "limited", grant, ADMIN)
+    client = create_app(Settings(mongo_uri="mongomock://", auth="tokens"), database=memory).test_client()
+
+    def status(**body: Any) -> int:
+        headers = {"Authorization": f"Bearer {secret}"}
+        return client.put(f"{PATH}/siem", json={"url": URL, **body}, headers=headers).status_code
+
+    assert (403, 403, 200) == (status(), status(names=["ocr", "index"]), status(names=["ocr", "ocr:page"]))
