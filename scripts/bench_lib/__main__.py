@@ -6,7 +6,17 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from bench_lib import apis_rows, audit_rows, identity_rows, main_rows, peers_venv, size_rows, subscription_rows, trail_rows, workflow_rows
+from bench_lib import (
+    apis_rows,
+    audit_rows,
+    identity_rows,
+    main_rows,
+    peers_venv,
+    size_rows,
+    subscription_rows,
+    trail_rows,
+    workflow_rows,
+)
 from bench_lib.load import require_wrk
 from bench_lib.mongo import running_mongod
 from bench_lib.report import Report, machine
