@@ -214,3 +214,21 @@ def test_claims_and_leases_are_counted(real: Service) -> None:
         ("leases", "returned"): 1,
         ("leases", "run_out"): 1,
     } == counted
+
+
+def test_subscriptions(service: Service) -> None:
+    """How far each is behind; one that was paused by hand lacks nothing, one that the service paused says so."""
+    subscriptions = service.services.subscriptions
+    for name in ("running", "by-hand", "given-up"):
+        body = {"url": "https://h.example/", "after": 0, "paused": name == "by-hand"}
+        assert 200 == service.client.put(f"/api/dms/subscriptions/{name}", json=body).status_code
+    subscriptions.pause(subscriptions.get("default", "given-up").subscription, "the receiver answered 410")
+    head = len(service.entries())
+
+    told = measured(service)
+
+    for name, lag, paused in (("running", head, 0), ("by-hand", 0, 0), ("given-up", head, 1)):
+        labels = {"tenant": "default", "subscription": name}
+        assert lag == value(told, "dms_tags_subscription_lag_positions", **labels)
+        assert (lag > 0) == (value(told, "dms_tags_subscription_lag_seconds", **labels) > 0)
+        assert paused == value(told, "dms_tags_subscription_paused", **labels)
