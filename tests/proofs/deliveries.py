@@ -53,6 +53,7 @@ def deliver_through_crashes(
     *,
     rounds: int,
     whole: bool,
+    count: int = 2,
     pause: float = 0.05,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Proof:
@@ -60,7 +61,7 @@ def deliver_through_crashes(
     proof = Proof()
     kinds = [_crash_courier, _crash_mongod, *([_crash_service] if whole else [])]
     with (
-        fleet(folder, mongod.uri, "proofs", settings=HERE) as services,
+        fleet(folder, mongod.uri, "proofs", count, HERE) as services,
         receiving() as steady,
         receiving() as troubled,
         receiving() as chosen,
