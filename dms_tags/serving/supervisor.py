@@ -3,6 +3,7 @@
     supervisor ─┬─ mongod    (its own session; only without DMS_TAGS_MONGO_URI)
                 ├─ web       gunicorn's master ── one process for each of DMS_TAGS_WORKERS
                 └─ keeper    relay and other duties in the background (with mongomock: threads of the one worker)
+                      ── courier    deliveries, while there are subscriptions
 
 The supervisor imports no web framework, so that little can go wrong in it.  It owns the listening socket, so that the
 port stays the service's when the web process is started again.

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from dms_tags.audit.trail.trail import Trail
 from dms_tags.errors import StoreUnavailable
@@ -22,7 +22,7 @@ from dms_tags.store.database import Database, store_errors
 from dms_tags.store.turn import Turn
 from dms_tags.subscriptions.cursors import Cursors
 from dms_tags.subscriptions.delivery import Delivery, Schedule
-from dms_tags.subscriptions.model import Subscription
+from dms_tags.subscriptions.model import Cursor, Subscription
 from dms_tags.subscriptions.networks import Networks
 from dms_tags.subscriptions.post import SECONDS, Outlet
 from dms_tags.subscriptions.proofs import Prover
@@ -76,7 +76,8 @@ class Courier:
         self._networks = networks
         self._tls = tls
         self._schedule = schedule or Schedule()
-        self._turn = Turn(database, DUTY, holder or new_id(), TURN)
+        self._holder = holder or new_id()
+        self._turn = Turn(database, DUTY, self._holder, TURN)
         self._trail = Trail(database)
         self._subscriptions = Subscriptions(database, TagStore(database))
         self._cursors = Cursors(database)
@@ -153,14 +154,16 @@ class Courier:
 
     async def _renew(self) -> None:
         began = monotonic()
-        mine = await self.call(self._take) is not None
-        if mine:
+        before = await self.call(self._take)
+        if before != self._holder and self._running:
+            # Another had the turn since: how far deliveries are is in the cursors that are kept, no longer in these
+            log.warning("another service delivers subscriptions, or did since this one last said that it does")
+            self._ours_until = 0.0
+            await self._end_all()
+        if before is not None:
             self._ours_until = began + TURN.total_seconds()
             self._ours.set()
             self._ours = asyncio.Event()
-        elif self._running:
-            log.warning("another service delivers subscriptions from now on")
-            await self._end_all()
 
     async def _refresh(self) -> None:
         """Begins and ends deliveries as the subscriptions say."""
@@ -185,7 +188,7 @@ class Courier:
         tenants = {each.tenant for each in wanted.values()}
         self._windows = {tenant: window for tenant, window in self._windows.items() if tenant in tenants}
 
-    async def _begin(self, subscription: Subscription, cursor: Any) -> None:
+    async def _begin(self, subscription: Subscription, cursor: Cursor) -> None:
         await self.call(lambda: self._cursors.begin(subscription, cursor))
         if subscription.tenant not in self._windows:
             self._windows[subscription.tenant] = await self.call(lambda: Window(subscription.tenant, self._trail))

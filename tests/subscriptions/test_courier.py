@@ -220,17 +220,18 @@ def test_changes_hold(real: Service, subscriptions: Subscriptions) -> None:
 
 def test_a_new_secret_signs_beside_the_old(real: Service, subscriptions: Subscriptions, monkeypatch: pytest.MonkeyPatch) -> None:
     """For as long as they overlap both sign; then only the new one does."""
-    monkeypatch.setattr(kept, "OVERLAP", timedelta(seconds=1.5))
-    with receiving() as receiver, running(real.database):
+    monkeypatch.setattr(kept, "OVERLAP", timedelta(seconds=4))
+    with receiving() as receiver:
         _, old = subscriptions.put("default", "siem", order(receiver), TERMS)
         _, new = subscriptions.new_secret("default", "siem", TERMS)
-        write(real, 1)
-        receiver.wait(lambda receiver: len(receiver.taken) == 1)
         until = subscriptions.get("default", "siem").subscription.secrets[1].until
         assert until is not None
-        assert eventually(lambda: real.database.now() > until + timedelta(seconds=0.5), 10)
-        write(real, 1)
-        receiver.wait(lambda receiver: len(receiver.taken) == 2)
+        with running(real.database):
+            write(real, 1)
+            receiver.wait(lambda receiver: len(receiver.taken) == 1)
+            assert eventually(lambda: real.database.now() > until + timedelta(seconds=1), 20)
+            write(real, 1)
+            receiver.wait(lambda receiver: len(receiver.taken) == 2)
 
     spelt = [signing.spell(secret or b"") for secret in (old, new)]
     assert [[True, True], [False, True]] == [[sent.is_signed_by(secret) for secret in spelt] for sent in receiver.sent]
@@ -255,3 +256,19 @@ def test_a_long_backlog(database: Database) -> None:
         receiver.wait(lambda receiver: len(receiver.taken) == 300, 30)
 
     assert list(range(1, 301)) == receiver.taken
+
+
+def test_another_had_the_turn(real: Service, subscriptions: Subscriptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another delivered meanwhile, unseen, it goes on from where that one was, not from where it was itself."""
+    monkeypatch.setattr(couriers, "RENEW_SECONDS", 0.3)
+    with receiving() as receiver, running(real.database):
+        subscriptions.put("default", "siem", order(receiver), TERMS)
+        positions = write(real, 5)
+        receiver.wait(lambda receiver: len(receiver.taken) == 5)
+        assert eventually(lambda: subscriptions.get("default", "siem").lag == 0, 10)
+        real.database.collection("subscription_cursors").update_one({}, {"$set": {"position": positions[2]}})
+        over = {"holder": "another", "until": real.database.now() - timedelta(seconds=1)}
+        real.database.collection("leases").update_one({"_id": couriers.DUTY}, {"$set": over})
+        receiver.wait(lambda receiver: len(receiver.taken) == 7)
+
+    assert [*positions, *positions[3:]] == receiver.taken
