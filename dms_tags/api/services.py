@@ -107,5 +107,8 @@ class Services:
     def _warnings(self) -> Iterator[str]:
         if self.checkpointer.unsigned():
             yield UNSIGNED
+        since_restore = self.checkpointer.unsigned_since_restore()
+        if since_restore is not None:
+            yield since_restore
         if self.database.clock.off:
             yield "this machine's clock is more than a second from MongoDB's: set it"

@@ -13,7 +13,7 @@ from dms_tags.audit.log.keys import EMBEDDED_KEY
 from dms_tags.model import Actor
 from dms_tags.serving.embedded import attached
 from dms_tags.settings import Settings
-from dms_tags.store.database import Database
+from dms_tags.store.database import SOCKET_MS, Database
 
 
 def operator() -> Actor:
@@ -26,9 +26,10 @@ def operator() -> Actor:
 
 
 @contextmanager
-def at_store() -> Iterator[tuple[Settings, Database]]:
+def at_store(*, prepared: bool = True, socket_ms: int = SOCKET_MS) -> Iterator[tuple[Settings, Database]]:
     """The settings and the database of the service; its signing key found where the embedded store keeps it.
 
+    `prepared`: the database is brought up to date first.  `socket_ms` is how long one exchange with MongoDB may take.
     Raises `CannotStart` where there is no store.
     """
     given = Settings.from_environment()
@@ -36,9 +37,10 @@ def at_store() -> Iterator[tuple[Settings, Database]]:
     if given.mongo_uri is None and given.signing_key_file is None and (given.data / EMBEDDED_KEY).exists():
         own["signing_key_file"] = given.data / EMBEDDED_KEY
     with attached(given) as settings:
-        database = Database.connect(settings)
+        database = Database.connect(settings, socket_ms=socket_ms)
         try:
-            database.prepare()
+            if prepared:
+                database.prepare()
             yield replace(settings, **own), database
         finally:
             database.close()

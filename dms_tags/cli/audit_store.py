@@ -59,10 +59,10 @@ def checkpoint(tenant: str, new_origin: str | None) -> None:
     with at_store() as (settings, database):
         try:
             if new_origin is not None:
-                _start_anew(settings, database, new_origin)
+                start_anew(settings, database, new_origin)
                 settings = replace(settings, log_origin=None)
             checkpointer = Checkpointer.of(database, settings)
-            _settle(database, checkpointer, tenant)
+            settle(database, checkpointer, tenant)
             document = checkpointer.checkpoint(tenant)
         except Unproven as error:
             raise CannotStart(str(error)) from error
@@ -71,7 +71,7 @@ def checkpoint(tenant: str, new_origin: str | None) -> None:
     screen.write(document["note"])
 
 
-def _start_anew(settings: Settings, database: Database, origin: str) -> None:
+def start_anew(settings: Settings, database: Database, origin: str) -> None:
     origin_of(replace(settings, log_origin=origin), b"")
     checkpointer = Checkpointer.of(database, settings)
     before, after = checkpointer.start_anew(origin)
@@ -98,10 +98,10 @@ def archive(before: datetime, out: Path, tenant: str) -> None:
     """Write the oldest entries to a file that proves them, then remove them."""
     with at_store() as (settings, database), output.bar("verifying what was written") as progress:
         checkpointer = Checkpointer.of(database, settings)
-        _settle(database, checkpointer, tenant)
+        settle(database, checkpointer, tenant)
         archiver = Archiver(database, checkpointer, TagStore(database))
         done = archiver.archive(tenant, before, out, operator(), progress)
-        _settle(database, checkpointer, tenant)
+        settle(database, checkpointer, tenant)
         unsigned = "" if done.last < done.first else _unsigned(checkpointer, tenant)
     if done.last < done.first:
         screen.write(
@@ -131,14 +131,17 @@ def verify_at_store(tenant: str | None, keys: Sequence[Verifier], kept: str | No
     owner = names.tenant(tenant or DEFAULT_TENANT)
     try:
         with at_store() as (settings, database), output.bar("verifying") as progress:
-            _settle(database, Checkpointer(database, settings, None), owner)
+            settle(database, Checkpointer(database, settings, None), owner)
             report = verify_database(database, owner, keys, kept, progress)
+            since_restore = Checkpointer.of(database, settings).unsigned_since_restore()
     except TagsError as error:
         raise CannotStart(f"cannot look: {error}") from error
+    if since_restore is not None:
+        report.remarks.append(since_restore)
     return output.tell(f"trail of {owner}", report)
 
 
-def _settle(database: Database, checkpointer: Checkpointer, tenant: str) -> None:
+def settle(database: Database, checkpointer: Checkpointer, tenant: str) -> None:
     """Sees to it that what was acknowledged is in the trail, also where no service runs beside."""
     relay = Relay(database)
     while relay.run_once():

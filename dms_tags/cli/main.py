@@ -27,6 +27,8 @@ COMMANDS: Final = {
     "chain": ("dms_tags.cli.chain", "keep the chains of the chain tags API"),
     "session": ("dms_tags.cli.session", "create, list and revoke sessions of the chain tags API"),
     "audit": ("dms_tags.cli.audit", "ask, export, prove, verify and archive the audit trail"),
+    "backup": ("dms_tags.cli.backup", "back up the database while it serves, and verify backups"),
+    "restore": ("dms_tags.cli.backup:restore", "restore a backup into an empty database"),
     "settings": ("dms_tags.cli.settings", "list every setting, its default and meaning"),
 }
 

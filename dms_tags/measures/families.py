@@ -40,6 +40,11 @@ def of_database(measures: Measures | None) -> Iterator[Metric]:
     yield _gauge("dms_tags_relay_lag_seconds", "Age of the oldest change that is not in the trail yet, in seconds", measures.lag)
     yield _gauge("dms_tags_leases_held", "Leases that run", measures.leases)
     yield _gauge("dms_tags_signing", "Whether this service signs checkpoints", measures.signing)
+    yield _gauge(
+        "dms_tags_unsigned_since_restore",
+        "Whether the log was not signed since the database was restored",
+        measures.unsigned_since_restore,
+    )
 
 
 def of_tenants(measures: Measures | None, tenants: Container[str] | None) -> Iterator[Metric]:

@@ -59,6 +59,7 @@ class Measures:
     lag: float
     leases: int
     signing: bool
+    unsigned_since_restore: bool
     trails: tuple[TrailOf, ...]
     depths: tuple[Depth, ...]
     subscriptions: tuple[SubscriptionOf, ...]

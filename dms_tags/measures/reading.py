@@ -109,6 +109,7 @@ class Measuring:
             lag=_age(min(waiting, default=moment), moment),
             leases=leases,
             signing=self._checkpointer.signs,
+            unsigned_since_restore=self._checkpointer.unsigned_since_restore() is not None,
             trails=trails,
             depths=tuple(depth for depth in self._depths.values() if depth is not None),
             subscriptions=tuple(map(_subscription, subscriptions)),

@@ -177,8 +177,12 @@ def keep(settings: Settings) -> None:
     keeper = Keeper(duties(settings, database))
     keeper.start()
     with suppress(StoreUnavailable):
-        if Checkpointer.of(database, settings).unsigned():
+        checkpointer = Checkpointer.of(database, settings)
+        since_restore = checkpointer.unsigned_since_restore()
+        if checkpointer.unsigned():
             log.warning(UNSIGNED)
+        elif since_restore is not None:
+            log.warning("%s", since_restore)
     stop.wait()
     keeper.stop()
     database.close()

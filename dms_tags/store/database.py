@@ -6,14 +6,16 @@ The only other modules that speak MongoDB are the stores that are built on this 
 from __future__ import annotations
 
 import threading
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Final, Literal
 
 import pymongo
-from pymongo import MongoClient, WriteConcern
+from pymongo import IndexModel, MongoClient, WriteConcern
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import (
     AutoReconnect,
@@ -115,8 +117,11 @@ class Database:
         self.trail = self.collection("audit_trail")
 
     @classmethod
-    def connect(cls, settings: Settings) -> Database:
-        """Connects lazily: a MongoDB that is down shows at the first call.  Raises `CannotStart` for an address that is wrong."""
+    def connect(cls, settings: Settings, *, socket_ms: int = SOCKET_MS) -> Database:
+        """Connects lazily: a MongoDB that is down shows at the first call.  Raises `CannotStart` for an address that is wrong.
+
+        `socket_ms` is how long one exchange may take.
+        """
         uri = settings.mongo_uri
         if uri is None:
             raise CannotStart("no MongoDB: set DMS_TAGS_MONGO_URI, or let `dms-tags serve` start its own")
@@ -134,7 +139,7 @@ class Database:
                 appname="dms-tags",
                 serverSelectionTimeoutMS=SELECTION_MS,
                 connectTimeoutMS=3_000,
-                socketTimeoutMS=SOCKET_MS,
+                socketTimeoutMS=socket_ms,
                 maxPoolSize=settings.concurrency,
                 waitQueueTimeoutMS=SELECTION_MS,
                 retryWrites=True,
@@ -152,6 +157,17 @@ class Database:
     def majority(self, collection: Documents) -> Documents:
         """`collection`, read with majority read concern: nothing that it shows can be rolled back."""
         return collection if self.mock else collection.with_options(read_concern=MAJORITY)
+
+    def collections(self) -> list[str]:
+        """The names of the collections that there are."""
+        names: list[str] = self._database.list_collection_names()
+        return names
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """The database as it stands at the first read in this context, for as long as MongoDB keeps a moment (five minutes)."""
+        with self.client.start_session(snapshot=True) as session:
+            yield Snapshot(self, session)
 
     def within(self, seconds: float) -> AbstractContextManager[Any]:
         """A context in which each exchange with MongoDB, looking for a server included, ends within so many seconds in all."""
@@ -179,25 +195,34 @@ class Database:
     def prepare(self) -> None:
         """Brings the database up to this version: its indexes and its schema version; safe beside other services.
 
-        Raises `CannotStart` for a database that a newer service has made, `StoreUnavailable` where MongoDB does not answer.
+        Raises `CannotStart` for a database that a newer service has made or that is being restored, `StoreUnavailable` where
+        MongoDB does not answer.
         """
         schema = self.collection("schema")
         with store_errors():
             made_by = schema.find_one({"_id": "version"})
             refuse_newer(made_by)
-            for collection, name in OUTLIVED:
-                _drop_index(self.collection(collection), name)
-            for name, keys, options in TAG_INDEXES:
-                # mongomock cannot look into arrays for what a unique index of a part of the documents is to hold
-                plain = self.mock and "partialFilterExpression" in options
-                kept = {option: given for option, given in options.items() if not (plain and option == "unique")}
-                self.tags.create_index(keys, name=name, **kept)
-            for name, keys, options in TRAIL_INDEXES:
-                self.trail.create_index(keys, name=name, **options)
-            for collection, name, keys, options in OTHER_INDEXES:
-                self.collection(collection).create_index(keys, name=name, **options)
+            self.make_indexes()
             if made_by is None:
                 schema.update_one({"_id": "version"}, {"$max": {"version": SCHEMA_VERSION}}, upsert=True)
+
+    def make_indexes(self) -> None:
+        """Makes the indexes that are not there, those of a collection in one go over it.  Raises `StoreUnavailable`."""
+        indexes: dict[str, list[IndexModel]] = {}
+        for name, keys, options in TAG_INDEXES:
+            # mongomock cannot look into arrays for what a unique index of a part of the documents is to hold
+            plain = self.mock and "partialFilterExpression" in options
+            kept = {option: given for option, given in options.items() if not (plain and option == "unique")}
+            indexes.setdefault("tags", []).append(IndexModel(keys, name=name, **kept))
+        for name, keys, options in TRAIL_INDEXES:
+            indexes.setdefault("audit_trail", []).append(IndexModel(keys, name=name, **options))
+        for collection, name, keys, options in OTHER_INDEXES:
+            indexes.setdefault(collection, []).append(IndexModel(keys, name=name, **options))
+        with store_errors():
+            for collection, name in OUTLIVED:
+                _drop_index(self.collection(collection), name)
+            for collection, models in indexes.items():
+                self.collection(collection).create_indexes(models)
 
     def not_yet(self, until: datetime) -> Document:
         """A condition for a write: it holds only while the database's clock is before `until`."""
@@ -215,8 +240,29 @@ class Database:
         return {} if holds else {"_id": {"$in": []}}
 
 
+class Snapshot:
+    """A database as it stood at one moment."""
+
+    def __init__(self, database: Database, session: ClientSession) -> None:
+        self._database = database
+        self._session = session
+
+    def find(
+        self, collection: str, where: Document, along: str | None = None, *, descending: bool = False, limit: int = 0
+    ) -> Iterator[Document]:
+        """The documents of a collection, in order of the member `along`.  Raises what PyMongo does."""
+        order = None if along is None else [(along, -1 if descending else 1)]
+        with self._database.collection(collection).find(where, sort=order, limit=limit, session=self._session) as cursor:
+            yield from cursor
+
+
 def refuse_newer(made_by: Document | None) -> None:
-    """Raises `CannotStart` where the database's version document tells of a schema that this service does not know."""
+    """Raises `CannotStart` where the database's version document tells of a schema that this service does not know, or of a restore."""
+    if made_by is not None and "restoring" in made_by:
+        raise CannotStart(
+            "the database is being restored from a backup, or a restore was cut off: let it end, or give the order again "
+            "(`dms-tags restore --from DIR`), which begins anew"
+        )
     if made_by is not None and made_by["version"] > SCHEMA_VERSION:
         raise CannotStart(
             f"the database has schema version {made_by['version']}, this service knows up to {SCHEMA_VERSION}: start a newer one"

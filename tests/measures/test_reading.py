@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
+from dms_tags.audit.log import restores
 from dms_tags.audit.log.signer import Checkpointer
 from dms_tags.measures import reading
 from dms_tags.settings import Settings
@@ -232,3 +233,24 @@ def test_subscriptions(service: Service) -> None:
         assert lag == value(told, "dms_tags_subscription_lag_positions", **labels)
         assert (lag > 0) == (value(told, "dms_tags_subscription_lag_seconds", **labels) > 0)
         assert paused == value(told, "dms_tags_subscription_paused", **labels)
+
+
+def test_a_restore_that_nobody_signed_is_told(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that was restored and not signed since is a metric and a warning beside ready, with the command; then no more."""
+    monkeypatch.setattr(restores, "BELIEVED_SECONDS", 0)
+    tag(service, "doc1", "ocr", 1)
+    service.entries()
+    signer = Checkpointer.of(service.database, keyed(Settings(), tmp_path))
+    signer.checkpoint("default")
+    before = measured(service)
+    service.database.collection("log_restored").insert_one({"_id": "default", "at": service.database.now(), "upTo": 1})
+    restored, ready = measured(service), service.client.get("/health/ready")
+    Checkpointer.of(service.database, keyed(Settings(), tmp_path)).checkpoint("default")
+    signed = measured(service)
+
+    assert [0, 1, 0] == [value(told, "dms_tags_unsigned_since_restore") for told in (before, restored, signed)]
+    assert 200 == ready.status_code
+    assert ready.json is not None
+    (warning,) = ready.json["warnings"]
+    assert "the log was not signed since a restore: the trail of default was restored from a backup" in warning
+    assert f"`DMS_TAGS_DATABASE={service.services.settings.database} DMS_TAGS_SIGNING_KEY_FILE=FILE dms-tags audit" in warning

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -98,8 +98,10 @@ class Exporter:
         complete = self._query.complete(tenant, filters, cut)
         return Export(tenant, filters, head, upto, checkpoint, proofs and checkpoint is not None, cut, complete)
 
-    def ndjson(self, export: Export) -> Iterator[bytes]:
-        """The export as NDJSON, some lines at a time, the manifest last.
+    def ndjson(
+        self, export: Export, note: Callable[[Sequence[Entry], Sequence[bytes]], None] = lambda _entries, _lines: None
+    ) -> Iterator[bytes]:
+        """The export as NDJSON, some lines at a time, the manifest last.  `note` is told the entries and their lines before they come.
 
         Raises `Gone` where what was still to come is archived meanwhile: the stream breaks off, and has no manifest.
         """
@@ -107,7 +109,9 @@ class Exporter:
         count = first = last = 0
         tree = _KeptTree(self._log.tree(export.tenant))
         for batch in self._batches(export):
-            text = b"".join(self._lines(export, batch, tree))
+            lines = list(self._lines(export, batch, tree))
+            note(batch, lines)
+            text = b"".join(lines)
             digest.update(text)
             count += len(batch)
             first, last = first or batch[0]["position"], batch[-1]["position"]

@@ -62,7 +62,7 @@ class Identities:
         """The identity, None before the first key was made known."""
         with store_errors():
             kept = self._read.find_one({"_id": _ID})
-        return None if kept is None else _identity(kept)
+        return None if kept is None else identity_of(kept)
 
     def adopt(self, public: bytes, origin: str) -> LogIdentity:
         """Makes `public` the key of a database that has none; the identity that then holds, whoever was first."""
@@ -86,7 +86,8 @@ class Identities:
         return done.matched_count == 1
 
 
-def _identity(document: Mapping[str, Any]) -> LogIdentity:
+def identity_of(document: Mapping[str, Any]) -> LogIdentity:
+    """The identity that a document of `log_identity` tells."""
     earlier = tuple(LogIdentity(before["origin"], bytes(before["public"])) for before in document["earlier"])
     return LogIdentity(document["origin"], bytes(document["public"]), earlier)
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from time import monotonic
 from typing import Final
 
 from dms_tags.audit.log.checkpoint import Checkpoint
 from dms_tags.audit.log.keys import Identities, LogIdentity, SigningKey, key_of, origin_of, publish
+from dms_tags.audit.log.restores import Restores, is_behind
 from dms_tags.audit.log.seen import Seen
 from dms_tags.audit.log.store import Log
 from dms_tags.audit.log.witness import Witness, WitnessFile, WitnessUrl
@@ -23,6 +25,7 @@ from dms_tags.store.documents import Document
 
 ATTEMPTS: Final = 5
 COVER_SECONDS: Final = 10.0
+
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +60,9 @@ class Checkpointer:
             self._witnesses.append(WitnessUrl(database, settings.witness_url))
         self._said: dict[str, str] = {}
         self._settled: dict[str, str] = {}
+        self._signed: set[str] = set()
         self._patience = patience
+        self.restores = Restores(database, settings, self.log, key, self._seen)
 
     @classmethod
     def of(cls, database: Database, settings: Settings) -> Checkpointer:
@@ -114,6 +119,7 @@ class Checkpointer:
                 self._bears_out(tenant, name, known, last, size)
                 self._seen.add(Checkpoint(name, size, bytes(last["root"])))
                 self._settled[name] = last["_id"]
+                self._note_signed(tenant)
                 return last
             if not size or not self.log.extend(tenant, size, lambda: stop is None or not stop.is_set()):
                 return last
@@ -122,6 +128,7 @@ class Checkpointer:
             note = key.signer(name).sign(checkpoint.text)
             if self.log.add(checkpoint, note, 1 if last is None else last["number"] + 1):
                 self._seen.add(checkpoint)
+                self._note_signed(tenant)
                 return self.log.of_size(name, size)
         raise NotSigned(f"other signers of {name} were faster {ATTEMPTS} times")
 
@@ -143,6 +150,12 @@ class Checkpointer:
             self._say_once(tenant, str(error))
             return self._wait(name, position) if self._key is None else None
         return self.log.covering(signed["log"], position) if signed is not None else None
+
+    def settled_identity(self) -> LogIdentity | None:
+        """Who the logs of this database are; a database that nobody ever signed takes this service's key, where it has one."""
+        with suppress(NotSigned):
+            return self._authority()[1]
+        return self.identities.current()
 
     def sign(self, name: str, text: str) -> str | None:
         """The signature line of the note `text` by the key of the logs, under `name`; None where this service has no such key."""
@@ -171,6 +184,21 @@ class Checkpointer:
         after = self.identities.current() or before
         publish(key, after)
         return before, after
+
+    def holds_another_key(self) -> bool:
+        """Whether this service holds a key, and not the one that the logs of this database were signed by."""
+        identity = self.identities.current()
+        return self._key is not None and identity is not None and identity.public != self._key.public
+
+    def unsigned_since_restore(self) -> str | None:
+        """What an operator is told where the log was not signed since a restore, as far as this service can tell; else None."""
+        identity = self.identities.current()
+        return None if identity is None else self.restores.told(identity)
+
+    def _note_signed(self, tenant: str) -> None:
+        if tenant not in self._signed:
+            self.restores.note_signed(tenant)
+            self._signed.add(tenant)
 
     def _required_key(self) -> SigningKey:
         if self._key is None:
@@ -236,7 +264,7 @@ class Checkpointer:
 
 def _refuse_behind(tenant: str, name: str, known: Checkpoint | None, last: Document | None, size: int) -> None:
     remembered, signed = known.size if known is not None else 0, last["size"] if last is not None else 0
-    if size < max(remembered, signed) or signed < remembered:
+    if is_behind(known, last, size):
         raise NotSigned(
             f"the trail of {tenant} ({size} entries, checkpoints up to {signed}) is behind the checkpoint of {name} at "
             f"{max(remembered, signed)}: was the database restored from a backup? Nothing is signed until "

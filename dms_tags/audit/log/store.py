@@ -19,7 +19,7 @@ from dms_tags.audit.log import merkle
 from dms_tags.audit.log.checkpoint import Checkpoint
 from dms_tags.audit.log.merkle import HASH_SIZE
 from dms_tags.audit.log.tiles import HEIGHT, MAX_ENTRY, WIDTH, Tile, TileTree
-from dms_tags.audit.trail.entry import canonical, flat
+from dms_tags.audit.trail.entry import Entry, canonical, flat
 from dms_tags.audit.trail.trail import Trail
 from dms_tags.errors import NotFound, Unproven
 from dms_tags.model import now
@@ -86,6 +86,10 @@ class Log:
                 have = upto
             level += 1
         return True
+
+    def take(self, tenant: str, begin: int, entries: Sequence[Entry]) -> None:
+        """Extends the lowest level of the tree from `begin`, where it ends, by entries that are at hand; the levels above wait for `extend`."""
+        self._append(tenant, 0, begin, [merkle.leaf_hash(canonical(flat(entry))) for entry in entries])
 
     def leaf(self, tenant: str, position: int) -> bytes | None:
         """The hash of the entry at `position` as the trail has it; None where it has none, also because it was archived."""
