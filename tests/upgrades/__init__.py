@@ -1,0 +1,1 @@
+"""Databases that earlier versions made, and how they are made."""
