@@ -15,7 +15,7 @@ from dms_tags.chains.chains import Chains
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
-from tests.proofs import calls, clocks, delays, described, groups, oracle, races, repeats, rolling
+from tests.proofs import calls, clocks, delays, described, drill, groups, oracle, races, repeats, rolling
 from tests.proofs.crashes import crash_again_and_again
 from tests.proofs.deliveries import deliver_through_crashes
 from tests.proofs.failover import fail_over_again_and_again
@@ -210,6 +210,18 @@ def prove_subscriptions(folder: Path) -> None:
     _tell(f"{proof.events} events; {proof.repeated} came again after a crash, {proof.refused} after a refusal or a lost answer")
 
 
+def prove_backup(folder: Path) -> None:
+    """A restore drill under load: 16 callers, backups, all killed, restored; then a million entries within two minutes."""
+    drilled = drill.drill(folder / "drill", seconds=5, callers=16)
+    _tell(f"{drilled.entries} entries restored; {drilled.lost} changes that were made after the last backup are gone")
+    sized = drill.restore_at_size(folder / "size", count=1_000_000, objects=100_000)
+    _tell(
+        f"1,000,000 entries on 100,000 objects: backup {sized.backup:.0f} s, verify {sized.verify:.0f} s, "
+        f"restore {sized.restore:.0f} s with at most {sized.memory:.0f} MB"
+    )
+    assert sized.restore < drill.LIMIT_SECONDS
+
+
 PROOFS: dict[str, Callable[[Path], None]] = {
     "races": prove_races,
     "relays": prove_relays,
@@ -228,6 +240,9 @@ PROOFS: dict[str, Callable[[Path], None]] = {
     "frozen": prove_frozen,
     "forgeries": prove_forgeries,
     "subscriptions": prove_subscriptions,
+
+
+    "backup": prove_backup,
 }
 
 
