@@ -11,7 +11,7 @@ from dms_tags import draining
 from dms_tags.api.dms.stream import EventStream
 from dms_tags.api.guard import Guard
 from dms_tags.audit.export.exporter import Exporter
-from dms_tags.audit.log.signer import UNSIGNED, Checkpointer
+from dms_tags.audit.log.signer import Checkpointer
 from dms_tags.audit.trail.feed import Feed
 from dms_tags.audit.trail.query import TrailQuery
 from dms_tags.audit.trail.timetravel import Past
@@ -105,10 +105,8 @@ class Services:
             return list(self._warnings())
 
     def _warnings(self) -> Iterator[str]:
-        if self.checkpointer.unsigned():
-            yield UNSIGNED
-        since_restore = self.checkpointer.unsigned_since_restore()
-        if since_restore is not None:
-            yield since_restore
+        nobody_signs = self.checkpointer.warning()
+        if nobody_signs is not None:
+            yield nobody_signs
         if self.database.clock.off:
             yield "this machine's clock is more than a second from MongoDB's: set it"

@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Final
 
 from dms_tags import tracing
-from dms_tags.audit.log.signer import UNSIGNED, Checkpointer
+from dms_tags.audit.log.signer import Checkpointer
 from dms_tags.audit.trail.relay import Relay
 from dms_tags.counters import note_start
 from dms_tags.errors import CannotStart, StoreUnavailable
@@ -176,16 +176,18 @@ def keep(settings: Settings) -> None:
         return
     keeper = Keeper(duties(settings, database))
     keeper.start()
-    with suppress(StoreUnavailable):
-        checkpointer = Checkpointer.of(database, settings)
-        since_restore = checkpointer.unsigned_since_restore()
-        if checkpointer.unsigned():
-            log.warning(UNSIGNED)
-        elif since_restore is not None:
-            log.warning("%s", since_restore)
+    warn(Checkpointer.of(database, settings))
     stop.wait()
     keeper.stop()
     database.close()
+
+
+def warn(checkpointer: Checkpointer) -> None:
+    """Says once, at the start, where nobody signs the log, and what mends it."""
+    with suppress(StoreUnavailable):
+        nobody_signs = checkpointer.warning()
+        if nobody_signs is not None:
+            log.warning("%s", nobody_signs)
 
 
 def _stop_on_signal(stop: threading.Event) -> None:

@@ -6,11 +6,16 @@ import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
+from dms_tags.audit.log.signer import Checkpointer
 from dms_tags.errors import StoreUnavailable
-from dms_tags.serving.keeper import Duty, Keeper, perform
+from dms_tags.serving.keeper import Duty, Keeper, perform, warn
+from dms_tags.settings import Settings
+from dms_tags.store.database import Database
+from tests.support.trails import fill, keyed
 
 GENEROUS = 30.0
 
@@ -105,3 +110,20 @@ def test_a_release_that_fails_is_no_failure_of_the_stop(caplog: pytest.LogCaptur
     perform(Duty("relay", lambda _stop: False, 0.0, release), stop)
 
     assert ["relay could not say that it ends: gone"] == caplog.messages
+
+
+def test_a_log_that_nobody_signs_is_told_at_the_start(memory: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The start says what is missing, with the command: a key of all, or someone who signs what was restored; else nothing."""
+    with_key, without = keyed(Settings(), tmp_path), Settings()
+    fill(memory, 3)
+
+    warn(Checkpointer.of(memory, without))
+    Checkpointer.of(memory, with_key).checkpoint("default")
+    warn(Checkpointer.of(memory, without))
+    memory.collection("log_restored").insert_one({"_id": "default", "at": memory.now(), "upTo": 3})
+    warn(Checkpointer.of(memory, without))
+    warn(Checkpointer.of(memory, with_key))  # it signs within seconds
+
+    never_set_up, since_restore = caplog.messages
+    assert "`dms-tags audit keygen` makes one" in never_set_up
+    assert "DMS_TAGS_SIGNING_KEY_FILE=FILE dms-tags audit checkpoint --new-origin log.example/audit/2`" in since_restore

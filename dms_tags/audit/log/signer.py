@@ -91,9 +91,9 @@ class Checkpointer:
             self._hand_over(tenant)
         return False
 
-    def unsigned(self) -> bool:
-        """Whether nobody was ever set up to sign this database's logs, this service included."""
-        return self._key is None and self.identities.current() is None
+    def warning(self) -> str | None:
+        """What an operator is to be told where nobody signs, and nobody is about to, with the command that mends it; else None."""
+        return UNSIGNED if self._key is None and self.identities.current() is None else self.unsigned_since_restore()
 
     def newest(self, tenant: str) -> Document | None:
         """The newest checkpoint of the tenant's log, None where there is none."""
