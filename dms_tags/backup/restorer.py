@@ -13,6 +13,8 @@ from itertools import chain, groupby, islice
 from operator import itemgetter
 from typing import Final
 
+from pymongo.errors import DuplicateKeyError
+
 from dms_tags.audit.export.manifest import Manifest, entries_of
 from dms_tags.audit.log.checkpoint import Checkpoint
 from dms_tags.audit.log.keys import Identities
@@ -54,7 +56,7 @@ class Restorer:
 
     def __init__(self, database: Database, *, step: Callable[[str], None] = lambda _name: None) -> None:
         self._database = database
-        self._target = Target(database)
+        self.target = Target(database)
         self._log = Log(database)
         self._step = step
 
@@ -68,10 +70,10 @@ class Restorer:
         _refuse_unknown(newest)
         for fault in (fault for kept in sets for fault in backups.faults(kept)):
             raise CannotStart(f"{fault}; nothing was changed")
-        with self._target.begun(f"{newest.folder.name} of {newest.at}") as anew:
+        with self.target.begun(f"{newest.folder.name} of {newest.at}") as anew:
             try:
                 entries = self._restore(sets, newest, progress)
-            except (Unproven, Spoilt, ValueError) as error:
+            except (Unproven, Spoilt, ValueError, DuplicateKeyError) as error:
                 raise CannotStart(
                     f"the backup cannot be restored: {error}; the database serves nobody, and may be restored into again"
                 ) from error
@@ -80,7 +82,7 @@ class Restorer:
     def _restore(self, sets: Sequence[Set], newest: Set, progress: Progress) -> int:
         trails = newest.trails.values()
         self._step("trail")
-        self._target.insert("log_tiles", (tile for kept in sets for tile in records.read(kept.folder / TILES)))
+        self.target.insert("log_tiles", (tile for kept in sets for tile in records.read(kept.folder / TILES)))
         total = sum(trail.last - trail.cut for trail in trails)
         done = 0
         for trail in trails:
@@ -89,28 +91,28 @@ class Restorer:
             def told(count: int, before: int = before) -> None:
                 progress(before + count, total)
 
-            self._target.insert("audit_trail", self._hashed(trail, _entries(sets, trail)), told)
+            self.target.insert("audit_trail", self._hashed(trail, _entries(sets, trail)), told)
             done += trail.last - trail.cut
         self._step("rest")
         for kept in KEPT:
-            self._target.insert(kept.name, records.read(newest.folder / f"{kept.name}.bson"))
+            self.target.insert(kept.name, records.read(newest.folder / f"{kept.name}.bson"))
         signed = (checkpoint for kept in sets for checkpoint in records.read(kept.folder / CHECKPOINTS))
-        self._target.insert("log_checkpoints", signed)
+        self.target.insert("log_checkpoints", signed)
         self._step("indexes")
         self._database.make_indexes()
         self._step("tags")
         for trail in trails:
-            self._target.insert("tags", self._resources(trail, newest))
+            self.target.insert("tags", self._resources(trail, newest))
         self._step("log")
         for trail in trails:
             self._log.extend(trail.tenant, trail.last)
             self._check(trail)
         now = self._database.now()
-        self._target.insert(
+        self.target.insert(
             "log_restored", ({"_id": trail.tenant, "at": now, "upTo": trail.last} for trail in trails if trail.last)
         )
         self._step("end")
-        self._target.finish(newest.schema)
+        self.target.finish(newest.schema)
         return done
 
     def _hashed(self, trail: TrailOf, entries: Iterator[Entry]) -> Iterator[Entry]:

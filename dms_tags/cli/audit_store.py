@@ -62,7 +62,7 @@ def checkpoint(tenant: str, new_origin: str | None) -> None:
                 start_anew(settings, database, new_origin)
                 settings = replace(settings, log_origin=None)
             checkpointer = Checkpointer.of(database, settings)
-            settle(database, checkpointer, tenant)
+            _settle(database, checkpointer, tenant)
             document = checkpointer.checkpoint(tenant)
         except Unproven as error:
             raise CannotStart(str(error)) from error
@@ -98,10 +98,10 @@ def archive(before: datetime, out: Path, tenant: str) -> None:
     """Write the oldest entries to a file that proves them, then remove them."""
     with at_store() as (settings, database), output.bar("verifying what was written") as progress:
         checkpointer = Checkpointer.of(database, settings)
-        settle(database, checkpointer, tenant)
+        _settle(database, checkpointer, tenant)
         archiver = Archiver(database, checkpointer, TagStore(database))
         done = archiver.archive(tenant, before, out, operator(), progress)
-        settle(database, checkpointer, tenant)
+        _settle(database, checkpointer, tenant)
         unsigned = "" if done.last < done.first else _unsigned(checkpointer, tenant)
     if done.last < done.first:
         screen.write(
@@ -131,7 +131,7 @@ def verify_at_store(tenant: str | None, keys: Sequence[Verifier], kept: str | No
     owner = names.tenant(tenant or DEFAULT_TENANT)
     try:
         with at_store() as (settings, database), output.bar("verifying") as progress:
-            settle(database, Checkpointer(database, settings, None), owner)
+            _settle(database, Checkpointer(database, settings, None), owner)
             report = verify_database(database, owner, keys, kept, progress)
             since_restore = Checkpointer.of(database, settings).unsigned_since_restore()
     except TagsError as error:
@@ -141,7 +141,7 @@ def verify_at_store(tenant: str | None, keys: Sequence[Verifier], kept: str | No
     return output.tell(f"trail of {owner}", report)
 
 
-def settle(database: Database, checkpointer: Checkpointer, tenant: str) -> None:
+def _settle(database: Database, checkpointer: Checkpointer, tenant: str) -> None:
     """Sees to it that what was acknowledged is in the trail, also where no service runs beside."""
     relay = Relay(database)
     while relay.run_once():

@@ -17,11 +17,12 @@ from dms_tags.audit.trail.timetravel import Past
 from dms_tags.audit.verify.database import verify_database
 from dms_tags.audit.verify.report import HOLDS
 from dms_tags.backup import folder as backups
+from dms_tags.backup import target as place
 from dms_tags.backup.restorer import Restorer
 from dms_tags.backup.writer import Backup
 from dms_tags.errors import CannotStart
 from dms_tags.model import Actor, Kind, Resource
-from dms_tags.serving.mongod import Client
+from dms_tags.serving.mongod import Client, eventually
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
@@ -122,6 +123,25 @@ def test_two_at_once(saved: list[backups.Set], target: Database) -> None:
 
     Restorer(target, step=meanwhile).restore(saved)
     assert COUNT + 30 == in_trail(target)
+
+
+def test_a_restore_that_lost_its_turn_ends(saved: list[backups.Set], target: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that stood still until another began writes nothing any more."""
+    monkeypatch.setattr(place, "RENEW_SECONDS", 0.01)
+
+    def stand_still(name: str) -> None:
+        if name == "tags":
+            taken = {"holder": "another", "until": target.now() + timedelta(seconds=60)}
+            target.collection("leases").update_one({"_id": "restore"}, {"$set": taken})
+            assert eventually(lambda: restorer.target.lost, 20)
+
+    restorer = Restorer(target, step=stand_still)
+    with pytest.raises(CannotStart, match="another restore into this database has begun: this one ends"):
+        restorer.restore(saved)
+    assert 0 == target.tags.count_documents({})
+    kept = target.collection("leases").find_one({"_id": "restore"})
+    assert kept is not None
+    assert "another" == kept["holder"]
 
 
 def test_an_altered_backup_changes_nothing(saved: list[backups.Set], target: Database, folder: Path) -> None:

@@ -26,7 +26,6 @@ from dms_tags.store.documents import Document
 ATTEMPTS: Final = 5
 COVER_SECONDS: Final = 10.0
 
-
 log = logging.getLogger(__name__)
 
 
