@@ -36,6 +36,8 @@ KEPT: Final = (
     Kept("meta", "database"),  # the key of the hashes of tokens: without it none opens anything
     Kept("credentials", "tenant"),
     Kept("session_credentials", "tenant"),
+    Kept("subscription_secrets", "tenant"),  # else receivers could not tell what comes from here
+    Kept("subscription_cursors", "tenant"),
     Kept("log_identity", "database"),
     Kept("log_witnessed", "database"),
     Kept("trail_heads", "_id"),

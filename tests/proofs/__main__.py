@@ -240,8 +240,6 @@ PROOFS: dict[str, Callable[[Path], None]] = {
     "frozen": prove_frozen,
     "forgeries": prove_forgeries,
     "subscriptions": prove_subscriptions,
-
-
     "backup": prove_backup,
 }
 
