@@ -55,6 +55,7 @@ def test_drill(
     after = contents(mongo_client, elsewhere.database)
     checkpoints = [kept.pop("log_checkpoints") for kept in (before, after)]
     assert before == after
+    assert {"credentials", "session_credentials", "subscription_secrets", "value_spellings"} <= after.keys()
     assert checkpoints[0] == checkpoints[1][: len(checkpoints[0])]
     assert 1 == sum(len(document["outbox"]) for document in after["tags"])
 

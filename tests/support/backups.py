@@ -52,6 +52,7 @@ def load(service: Service) -> Loaded:
                 f"/api/dms/objects/doc1/tags/{name}/state/1", headers={"X-ID-TENANT-NAME": "second"}
             ).status_code
         )
+    assert 200 == service.client.put("/api/dms/subscriptions/hook", json={"url": "https://h.example/", "after": 0}).status_code
     service.entries()
     return Loaded(token, headers, claimed[0]["system:objectId"]["value"])
 
