@@ -19,6 +19,7 @@
     │   └── RateLimited
     ├── Missing                    what is asked for is not there
     │   ├── TagNotFound
+    │   ├── ObjectNotFound
     │   ├── DefinitionNotFound
     │   ├── NotFound
     │   └── Gone
@@ -174,6 +175,12 @@ class TagNotFound(Missing):
     """An update, a removal or a read of a tag that the resource does not have."""
 
     slug = "tag-not-found"
+
+
+class ObjectNotFound(Missing):
+    """An object that never had a tag and that nobody made known."""
+
+    slug = "object-not-found"
 
 
 class DefinitionNotFound(Missing):

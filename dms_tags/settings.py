@@ -158,6 +158,11 @@ class Settings:
         _bases,
         "paths below which the DMS calls are served, with commas; /api/dms always is one",
     )
+    content: str | None = _setting(
+        None,
+        _one_of("discard"),
+        "`discard`: content that DMS clients send with an object is read and thrown away, for trying them out; unset: it is refused",
+    )
     origin: str | None = _setting(
         None, _origin, "scheme and host under which clients reach the service, for links; unset: the request's own"
     )

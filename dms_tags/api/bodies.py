@@ -24,11 +24,21 @@ def json_document(request: Request) -> Any:
     Raises `UnsupportedMediaType` for a compressed one, `InvalidBody` for what is none in UTF-8, has a member twice, nests beyond
     reason or holds half a character.
     """
+    require_plain(request)
+    return parsed(request.get_data())
+
+
+def require_plain(request: Request) -> None:
+    """Raises `UnsupportedMediaType` for a compressed body."""
     coding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if coding != "identity":
         raise UnsupportedMediaType(f"the body is sent with Content-Encoding: {coding[:40]}; send it as it is")
+
+
+def parsed(sent: bytes) -> Any:
+    """What was sent as a JSON document; raises as `json_document` does."""
     try:
-        text = request.get_data().decode("utf-8-sig")
+        text = sent.decode("utf-8-sig")
         document = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_object)
         if _surrogate(text):
             json.dumps(document, ensure_ascii=False).encode("utf-8")

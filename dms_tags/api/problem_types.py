@@ -130,6 +130,14 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
             "To add it, leave overwrite away. Where another client may have removed it, read the object's tags again.",
         ),
         Problem(
+            "object-not-found",
+            404,
+            2208,
+            "Object not found",
+            "The object never had a tag here, and nobody made it known.",
+            "Compare the id with the one that the DMS gives; POST /api/dms/objects makes an object known.",
+        ),
+        Problem(
             "definition-not-found",
             404,
             2207,

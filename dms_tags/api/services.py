@@ -24,6 +24,9 @@ from dms_tags.identity.store import TokenStore
 from dms_tags.measures.kept import Kept
 from dms_tags.measures.reading import Measuring
 from dms_tags.metadata.service import MetadataService
+from dms_tags.objects.service import ObjectService
+from dms_tags.objects.store import ObjectStore
+from dms_tags.objects.together import ManyObjects
 from dms_tags.query import Clock
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
@@ -58,6 +61,7 @@ class Services:
         self.feed = Feed(self.trail, EventStream())
         self.definitions = Definitions(database, self.store)
         self.tags = TagService(self.store, self.definitions)
+        self.objects = ObjectService(ObjectStore(database, self.store), ManyObjects(database, self.store), self.tags)
         self.leases = Leases(database, self.store)
         self.claims = Claims(database, self.leases, self.definitions, self._clock, self.store.groups)
         self.search = Search(database, self.leases, self._clock)

@@ -18,12 +18,12 @@ from dms_tags.audit.trail.trail import Trail
 from dms_tags.errors import StoreUnavailable
 from dms_tags.measures.kept import Kept
 from dms_tags.measures.model import Depth, Measures, SubscriptionOf, TrailOf
+from dms_tags.measures.queues import Queue, Queues
 from dms_tags.store.database import Database
 from dms_tags.subscriptions.model import Standing
 from dms_tags.subscriptions.store import Subscriptions
 from dms_tags.tags.definitions import Definitions
 from dms_tags.tags.leases import Leases
-from dms_tags.tags.queues import Queue, Queues
 
 MAX_TENANTS: Final = 100
 """Tenants that are told one by one, at most; in order of their names."""

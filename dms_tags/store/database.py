@@ -169,6 +169,10 @@ class Database:
         with self.client.start_session(snapshot=True) as session:
             yield Snapshot(self, session)
 
+    def alone(self) -> AbstractContextManager[Any]:
+        """A context in which nobody else is served by the store in memory; the real one needs none."""
+        return self._lock if self.mock else nullcontext()
+
     def within(self, seconds: float) -> AbstractContextManager[Any]:
         """A context in which each exchange with MongoDB, looking for a server included, ends within so many seconds in all."""
         return nullcontext() if self.mock else pymongo.timeout(seconds)

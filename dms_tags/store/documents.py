@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from dms_tags.model import Change, Lease, Resource, Tag, Verb
+from dms_tags.model import Actor, Change, Lease, Resource, Tag, Verb
 
 Document = dict[str, Any]
 
@@ -28,6 +28,11 @@ def new_document(resource: Resource, at: datetime) -> Document:
     if resource.attributes is not None:
         document["attributes"] = dict(resource.attributes)
     return document
+
+
+def origin(at: datetime, actor: Actor) -> Document:
+    """The member `known` of an object of which nothing was told: when its first tag was added, and by whom."""
+    return {"at": at, "by": actor.name}
 
 
 def record(change: Change, verb: Verb, change_id: str, trace_id: str, at: datetime) -> Document:

@@ -106,7 +106,7 @@ class Groups:
         try:
             with store_errors("change"):
                 try:
-                    result = self._database.tags.bulk_write([_request(change) for change in group], ordered=False)
+                    result = self._database.tags.bulk_write([request(change) for change in group], ordered=False)
                     made = result.matched_count + result.inserted_count
                 except BulkWriteError as error:
                     told: Any = error.details
@@ -121,7 +121,7 @@ class Groups:
         if unsure is None and made == len(group):
             return [True] * made
         left = [change for index, change in enumerate(group) if index not in refused]
-        look = _Look(self._database, left, len(left) if made is None else made)
+        look = Look(self._database, left, len(left) if made is None else made)
         with pymongo.timeout(SHORT_LOOK if unsure else max(SHORT_LOOK, began + ANSWERED_SECONDS - monotonic())):
             if unsure:
                 awaited(look.once, CONFIRMATION_SECONDS)
@@ -140,7 +140,7 @@ class Groups:
         return [outcome(index, change) for index, change in enumerate(group)]
 
 
-class _Look:
+class Look:
     """A look for changes, `made` of which MongoDB may have made: `seen` are the ids of those that a majority has."""
 
     def __init__(self, database: Database, changes: Sequence[Single], made: int) -> None:
@@ -173,7 +173,8 @@ class _Look:
             self.seen.update(self._ids.intersection(row["etag"] for row in document["tags"]))
 
 
-def _request(change: Single) -> UpdateOne | InsertOne[Document]:
+def request(change: Single) -> UpdateOne | InsertOne[Document]:
+    """The change as a member of a bulk."""
     return UpdateOne(change.query, change.update) if isinstance(change, Write) else InsertOne(change.document)
 
 

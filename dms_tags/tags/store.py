@@ -129,9 +129,13 @@ class TagStore:
                     raise Busy(f"too many writers on {change.resource.name} at once; nothing was changed")
                 if not waits and not blind:
                     waits = True
-                    turn.enter_context(self._turns[hash(change.resource.key) % len(self._turns)])
+                    turn.enter_context(self.turn(change.resource))
                 at = max(self._clock(), document["lastAt"])
         raise AssertionError("unreachable")  # pragma: no cover - the loop ends by return or raise
+
+    def turn(self, resource: Resource) -> threading.Lock:
+        """Held by a writer of this process that met another on the resource, while it tries again."""
+        return self._turns[hash(resource.key) % len(self._turns)]
 
     def kept_answer(self, change: Change) -> Changed | None:
         """What the change was answered with when it came before under its idempotency key; None: it did not.

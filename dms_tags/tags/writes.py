@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from dms_tags.model import Change, Changed, Lease, Tag, Verb, new_id, new_trace_id
-from dms_tags.store.documents import Document, held, new_document, record, row_of, tag_of
+from dms_tags.model import Change, Changed, Kind, Lease, Tag, Verb, new_id, new_trace_id
+from dms_tags.store.documents import Document, held, new_document, origin, record, row_of, tag_of
 
 MAX_OUTBOX: Final = 1000
 """Changes of one resource that may wait for the relay; one more is refused, since each makes the next one slower."""
@@ -24,7 +24,7 @@ KEPT_REPLIES: Final = 32
 class Write:
     """One write, not yet made: `update` on the document that `query` finds, or on none.
 
-    `change_id` and `trace_id` are those that the change is recorded under.
+    `change_id` and `trace_id` are those that the change is recorded under, the first one where it makes several.
     """
 
     verb: Verb
@@ -40,9 +40,10 @@ class Write:
 
     @property
     def record(self) -> Document:
-        """The record of the change, as the outbox gets it."""
+        """The record of the change, of several the first, as the outbox gets it."""
         written: Document = self.update["$push"]["outbox"]
-        return written
+        first: Document = written["$each"][0] if "$each" in written else written
+        return first
 
     def outcome(self, change: Change, since: datetime | None = None) -> Changed:
         """What comes of the change if the write is made, on a tag that is there since `since`.
@@ -139,6 +140,8 @@ def creation(change: Change, at: datetime) -> Creation:
         "seq": 1,
         "outbox": [record(change, Verb.ADD, change_id, trace_id, at)],
     }
+    if change.resource.kind is Kind.OBJECT:
+        document["known"] = origin(at, change.actor)
     if change.holds is not None:
         document["holds"] = held(change.resource.tenant, change.holds)
     if change.idempotency is not None:

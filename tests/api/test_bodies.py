@@ -19,6 +19,10 @@ TAG = "tag_01E8Z4Q6J7B6A5P4E3D2C1B0A9"
 WHOLE: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/api/dms/objects/tags"): {"changes": [{"objectId": "o1", "name": "ocr", "state": 1, "action": "set"}]},
     ("POST", "/api/dms/objects/search"): {"query": {"statement": "SELECT * FROM system:object"}},
+    ("POST", "/api/dms/objects"): {"objects": [{"properties": {"system:objectId": "o5"}}]},
+    ("PATCH", "/api/dms/objects"): {"objects": [{"properties": {"system:objectId": "o5"}}]},
+    ("PATCH", "/api/dms/objects/o5"): {"objects": [{"properties": {}}]},
+    ("POST", "/api/dms/objects/o5"): {"objects": [{"properties": {}}]},
     ("PUT", "/api/dms/tag-definitions/ocr"): {"states": {"1": "open"}},
     ("POST", "/tags"): {"key": "Region", "color": "#3F51B5"},
     ("PUT", f"/tags/{TAG}"): {"key": "Region", "color": "#3F51B5"},
@@ -66,7 +70,7 @@ def results(service: Service, *changes: dict[str, Any]) -> list[dict[str, Any]]:
 def test_every_call_with_a_body_is_tried() -> None:
     """A call that takes a body is in the table above, or takes the search's."""
     taking = {
-        route.full_path.format(name="ocr", tagId=TAG, correlationId="site-1", state="{state}")
+        route.full_path.format(name="ocr", tagId=TAG, correlationId="site-1", state="{state}", objectId="o5")
         for api in APIS
         for route in api.routes
         if route.body is not None

@@ -1,0 +1,187 @@
+"""The shapes of the calls on objects, as they are taken, go out and are told by OpenAPI (API.md section 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Final
+
+from marshmallow import ValidationError, fields, pre_load
+
+from dms_tags import names
+from dms_tags.api.dms import schemas
+from dms_tags.api.members import Anything, Body, Each, Part, Text
+from dms_tags.errors import InvalidParameter
+from dms_tags.model import MAX_TAGS, Tag
+from dms_tags.names import spell_time
+from dms_tags.objects.model import MAX_OBJECTS, Properties
+
+_TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 256}
+_ROW: Final = {
+    "type": "array",
+    "description": "name and state",
+    "minItems": 2,
+    "maxItems": 2,
+    "items": {"oneOf": [{"type": "string"}, {"type": "integer"}]},
+    "example": ["ocr", 1],
+}
+
+
+class Valued(fields.Field[Any]):
+    """A property: `{"value": …}`, or the bare value as older clients send it."""
+
+    def __init__(self, inner: fields.Field[Any], shape: Mapping[str, Any], **described: Any) -> None:
+        whole = {"type": "object", "required": ["value"], "properties": {"value": dict(shape)}, "additionalProperties": False}
+        super().__init__(metadata={"anyOf": [whole, dict(shape)]}, **described)
+        self._inner: Final = inner
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        if isinstance(value, Mapping):
+            other = next((name for name in value if name != "value"), None)
+            if other is not None:
+                raise ValidationError({str(other): ["is no member here; there is: value"]})
+            value = value.get("value")
+        return None if value is None else self._inner.deserialize(value)
+
+
+class Row(fields.Field[Any]):
+    """A row of `system:tags` as it is sent: `[name, state]`."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> tuple[str, int]:
+        if not isinstance(value, list) or len(value) != 2:
+            raise ValidationError('a row is ["name", state]')
+        name, state = value
+        if not isinstance(name, str):
+            raise ValidationError("the name of a tag is a text")
+        whole = isinstance(state, int) or (isinstance(state, float) and state.is_integer())
+        if isinstance(state, bool) or not whole or not names.MIN_STATE <= state <= names.MAX_STATE:
+            raise ValidationError(f"a state is a whole number from {names.MIN_STATE} to {names.MAX_STATE}")
+        return names.tag_name(name), int(state)
+
+
+class Rows(Each):
+    """The rows of one object, each name once."""
+
+    def __init__(self) -> None:
+        super().__init__(Row(), MAX_TAGS)
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        rows: list[Any] = super()._deserialize(value, *_, **__)
+        given = [name for name, _state in rows]
+        twice = next((name for name in given if given.count(name) > 1), None)
+        if twice is not None:
+            raise ValidationError(f"the tag {twice!r} is given twice; once is right")
+        return tuple(rows)
+
+
+def _moment(text: str) -> Any:
+    try:
+        return names.next_millisecond(names.time(text))
+    except InvalidParameter as error:
+        raise ValidationError(error.detail) from error
+
+
+KEPT: Final = {
+    "objectId": "object_id",
+    "objectTypeId": "type",
+    "baseTypeId": "base",
+    "createdBy": "created_by",
+    "creationDate": "created_at",
+}
+"""The properties that are kept, as they were spelt before they had a prefix; and `tags`."""
+
+
+class PropertiesBody(Body):
+    """The properties of one object; those that are the DMS's are passed over, and named in `ignored`."""
+
+    object_id = Valued(
+        Text(parse=names.object_id), {"type": "string", "pattern": f"^{names.OBJECT_ID_PATTERN}$"}, data_key="system:objectId"
+    )
+    type = Valued(Text(1, 256), _TEXT, data_key="system:objectTypeId")
+    base = Valued(Text(1, 256), _TEXT, data_key="system:baseTypeId")
+    created_by = Valued(Text(1, 256), _TEXT, data_key="system:createdBy")
+    created_at = Valued(Text(parse=_moment), {"type": "string", "format": "date-time"}, data_key="system:creationDate")
+    rows = Valued(Rows(), {"type": "array", "items": _ROW, "maxItems": MAX_TAGS}, data_key="system:tags")
+    ignored = fields.List(fields.String(), dump_only=True)
+
+    @pre_load
+    def _declared_members(self, given: Any, **_: Any) -> Any:
+        """The members by their own names; what is not kept is left to `Objects`."""
+        if not isinstance(given, Mapping):
+            raise ValidationError("a JSON object is needed")
+        known: dict[str, Any] = {}
+        for name, value in given.items():
+            prefixed = own_name(name)
+            if prefixed in known:
+                raise ValidationError(
+                    {name: [f'"{prefixed}" and "{prefixed.removeprefix("system:")}" mean the same; once is right']}
+                )
+            if prefixed is not None and value is not None:
+                known[prefixed] = value
+        return known
+
+
+def own_name(name: str) -> str | None:
+    """The name of a property that is kept, however it is spelt; None: it is the DMS's."""
+    bare = name.removeprefix("system:")
+    return f"system:{bare}" if bare in KEPT or bare == "tags" else None
+
+
+class ObjectBody(Body):
+    """One object; `contentStreams` speak of content, which this service does not keep."""
+
+    properties = Part(PropertiesBody, required=True)
+    content_streams = Anything(data_key="contentStreams")
+
+
+class Objects(Body):
+    """The body of a call on objects."""
+
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {
+        "objects": [
+            {
+                "properties": {
+                    "system:objectId": {"value": "8f2c"},
+                    "system:objectTypeId": {"value": "document"},
+                    "system:tags": {"value": [["ocr", 1], ["index:resistant", 0]]},
+                }
+            }
+        ]
+    }
+
+    objects = Each(Part(ObjectBody), MAX_OBJECTS, required=True)
+
+
+def _of(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": ["value"], "properties": {"value": value}}
+
+
+STANDING: Final = schemas.objects(
+    {
+        "system:objectId": _of({"type": "string"}),
+        "system:objectTypeId": _of({"type": "string"}),
+        "system:baseTypeId": _of({"type": "string"}),
+        "system:createdBy": _of({"type": "string"}),
+        "system:creationDate": _of({"type": "string"}),
+        **schemas.TAG_PROPERTIES,
+        "dms:ignored": _of({"type": "array", "items": {"type": "string"}}),
+    },
+    ["system:objectId", "system:tags", "dms:etags"],
+)
+
+
+def properties(object_id: str, tags: Iterable[Tag], told: Properties | None, ignored: Iterable[str] = ()) -> dict[str, Any]:
+    """An object as the DMS's clients read it, with the names of the properties that were passed over."""
+    listed, passed_over = list(tags), list(ignored)
+    told = told or Properties()
+    created_at = None if told.created_at is None else spell_time(told.created_at)
+    shown = {
+        "system:objectId": object_id,
+        "system:objectTypeId": told.type,
+        "system:baseTypeId": told.base,
+        "system:createdBy": told.created_by,
+        "system:creationDate": created_at,
+        "system:tags": [schemas.row(tag) for tag in listed],
+        "dms:etags": [tag.etag for tag in listed],
+        "dms:ignored": passed_over or None,
+    }
+    return {name: {"value": value} for name, value in shown.items() if value is not None}

@@ -1,0 +1,77 @@
+"""What is asked of an object as a whole, and what is known of it (API.md section 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+from typing import Any, Final
+
+from dms_tags.model import Resource, Tag
+
+MAX_OBJECTS: Final = 100
+"""Objects of one call, at most."""
+
+RESISTANT: Final = ":resistant"
+"""How the names of tags end that a new version of their object carries on."""
+
+
+class Manner(Enum):
+    """How a call treats the tags that its rows do not name, and those that they do."""
+
+    MAKE = "adds the rows to an object that is made known"
+    SET = "sets the rows; other tags stay"
+    REPLACE = "sets the rows; other tags go, but for resistant ones"
+    CLEAR = "all tags go"
+
+    def takes_away(self, name: str) -> bool:
+        """Whether a tag that is not named goes."""
+        return self is Manner.CLEAR or (self is Manner.REPLACE and not name.endswith(RESISTANT))
+
+
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """What the DMS told of an object; None: it did not."""
+
+    type: str | None = None
+    base: str | None = None
+    created_by: str | None = None
+    created_at: datetime | None = None
+
+    def over(self, other: Properties) -> Properties:
+        """These, and of the other whatever these do not tell."""
+        told = {name: value for name, value in self.members().items() if value is not None}
+        return replace(other, **told)
+
+    def members(self) -> Mapping[str, Any]:
+        """By name."""
+        return {"type": self.type, "base": self.base, "created_by": self.created_by, "created_at": self.created_at}
+
+
+NOTHING_TOLD: Final = Properties()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a call asks of one object: `rows` are names and states, each name once."""
+
+    resource: Resource
+    manner: Manner
+    rows: tuple[tuple[str, int], ...] = ()
+    told: Properties = NOTHING_TOLD
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An object as it stands: its tags in the order in which they were added, and what was told of it, None: nothing ever was.
+
+    `trace_id` is the one that its changes were recorded under, None: nothing changed.  `replayed` says that an earlier, equal
+    request made them.
+    """
+
+    object_id: str
+    tags: tuple[Tag, ...]
+    told: Properties | None = None
+    trace_id: str | None = None
+    replayed: bool = False
