@@ -28,6 +28,8 @@ START_SECONDS: Final = 30.0
 """How long a mongod may take until it answers: after a crash it recovers its journal first."""
 STOP_SECONDS: Final = 8.0
 """How long a mongod may take to end; the service as a whole has 10 s (API.md section 7)."""
+TRANSACTION_SECONDS: Final = 12
+"""After so long mongod ends a transaction by itself: longer than the service lets one take (`store/transaction.py`)."""
 POLL_SECONDS: Final = 0.02
 NO_SPACE: Final = b"No space left on device"
 """What mongod's log says of a disk that is full."""
@@ -116,6 +118,8 @@ class Mongod:
             # Its diagnostic records would take 200 MB; a stop need not wait for clients to find another primary.
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"),
+            # A service that dies in a transaction leaves it open for so long; a change of many objects never takes longer.
+            *("--setParameter", f"transactionLifetimeLimitSeconds={TRANSACTION_SECONDS}"),
             *arguments,
         ]
 

@@ -15,7 +15,8 @@ from dms_tags.chains.chains import Chains
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
-from tests.proofs import calls, clocks, delays, described, drill, groups, oracle, races, repeats, rolling
+from tests.objects import agreement
+from tests.proofs import calls, clocks, delays, described, drill, groups, objects, oracle, races, repeats, rolling
 from tests.proofs.crashes import crash_again_and_again
 from tests.proofs.deliveries import deliver_through_crashes
 from tests.proofs.failover import fail_over_again_and_again
@@ -27,6 +28,7 @@ from tests.proofs.services import fleet
 from tests.proofs.soak import soak
 from tests.proofs.statements import ask
 from tests.proofs.workers import work_through_crashes
+from tests.support.app import running
 from tests.support.chains import ADMIN, FOO
 from tests.support.mongo import replica_set
 from tests.support.service import service
@@ -135,6 +137,25 @@ def prove_groups(folder: Path) -> None:
         _tell_of("fail-overs", groups.fail_over_in_the_middle(nodes, rounds=40))
 
 
+def prove_objects(folder: Path) -> None:
+    """64 callers under one If-Match, and on one fresh object; 100 objects at once beside eight writers; 30 times SIGKILL in the middle."""
+    with _store(folder) as (settings, database), running(replace(settings, auth="none")) as service:
+        for number in range(50):
+            objects.race_under_one_etag(service, f"raced-{number}", 64)
+        for number in range(10):
+            objects.race_for_a_fresh_object(service, f"fresh-{number}", 64)
+        seconds, writers = objects.change_many_beside_writers(database, objects=100, times=200, threads=8)
+        _tell(f"100 objects in {seconds * 1000:.0f} ms, {writers.made} single changes beside them")
+        database.client.admin.command({"setParameter": 1, "transactionLifetimeLimitSeconds": 1})
+        for number in range(30):
+            step = objects.STEPS[number % len(objects.STEPS)]
+            waited = objects.die_in_the_middle(settings, database, objects=100, step=step)
+            _tell(f"killed before {step!r}: nothing kept, changed again after {waited:.1f} s")
+        oracle.wait_until_drained(database)
+        oracle.trail_at_rest(database)
+        agreement.agree_at_random(service, examples=300, most=30)
+
+
 def _tell_of(what: str, callers: groups.Callers) -> None:
     watched = callers.watched
     _tell(f"{what}: {watched.groups} groups, {watched.unconfirmed} of them not confirmed; callers were told {dict(callers.told)}")
@@ -241,6 +262,7 @@ PROOFS: dict[str, Callable[[Path], None]] = {
     "forgeries": prove_forgeries,
     "subscriptions": prove_subscriptions,
     "backup": prove_backup,
+    "objects": prove_objects,
 }
 
 
