@@ -27,6 +27,7 @@ from dms_tags.metadata.service import MetadataService
 from dms_tags.objects.service import ObjectService
 from dms_tags.objects.store import ObjectStore
 from dms_tags.objects.together import ManyObjects
+from dms_tags.objects.types import ObjectTypes
 from dms_tags.query import Clock
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
@@ -61,10 +62,11 @@ class Services:
         self.feed = Feed(self.trail, EventStream())
         self.definitions = Definitions(database, self.store)
         self.tags = TagService(self.store, self.definitions)
-        self.objects = ObjectService(ObjectStore(database, self.store), ManyObjects(database, self.store), self.tags)
+        types = ObjectTypes(database)
+        self.objects = ObjectService(ObjectStore(database, self.store), ManyObjects(database, self.store), self.tags, types)
         self.leases = Leases(database, self.store)
-        self.claims = Claims(database, self.leases, self.definitions, self._clock, self.store.groups)
-        self.search = Search(database, self.leases, self._clock)
+        self.claims = Claims(database, self.leases, self.definitions, self._clock, self.store.groups, types.asked_by)
+        self.search = Search(database, self.leases, self._clock, types.asked_by)
         self.batches = Batches(database, self.tags, self.store.groups)
         self.metadata = MetadataService(database, self.store)
         self.chains = ChainService(database, self.store)

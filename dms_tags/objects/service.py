@@ -8,6 +8,7 @@ from dms_tags.model import Resource, Terms
 from dms_tags.objects.model import Asked, Standing
 from dms_tags.objects.store import ObjectStore
 from dms_tags.objects.together import ManyObjects
+from dms_tags.objects.types import ObjectTypes
 from dms_tags.tags.service import TagService
 
 
@@ -18,10 +19,11 @@ class ObjectService:
     `TransitionNotAllowed`, `UnknownState`, `IdempotencyKeyReused`, `StoreUnavailable`; and `ObjectNotFound`.
     """
 
-    def __init__(self, store: ObjectStore, many: ManyObjects, tags: TagService) -> None:
+    def __init__(self, store: ObjectStore, many: ManyObjects, tags: TagService, types: ObjectTypes) -> None:
         self._store = store
         self._many = many
         self._tags = tags
+        self._types = types
 
     def get(self, resource: Resource) -> Standing:
         """An object as it stands.  Raises `ObjectNotFound` where nothing ever was."""
@@ -29,6 +31,8 @@ class ObjectService:
 
     def change(self, asked: Sequence[Asked], terms: Terms) -> list[Standing]:
         """Makes all that is asked of up to 100 objects, each named once, or none of it; how they stand then."""
+        for tenant in {each.resource.tenant for each in asked if each.told.type is not None}:
+            self._types.tell(tenant)
         if len(asked) == 1:
             return [self._store.change(asked[0], terms, self._tags.ruled)]
         return self._many.change(asked, terms, self._tags.ruled)

@@ -7,7 +7,7 @@ a member of `tags` takes the least of all tags.  Only what no index can give in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -17,10 +17,27 @@ from dms_tags.query.filters import Filter, object_filter, row_filter
 from dms_tags.query.hull import ANYTHING, Hull, hull
 from dms_tags.query.moments import Clock
 from dms_tags.query.pinned import MOST
-from dms_tags.query.statement import And, Condition, Holds, Member, ObjectIdIn, Order, Present, Statement, Test
+from dms_tags.query.statement import (
+    And,
+    Condition,
+    Holds,
+    Known,
+    Member,
+    ObjectIdIn,
+    Operator,
+    Order,
+    Present,
+    Property,
+    Statement,
+    Test,
+)
 
 MAX_RUNS: Final = 16
 """States of one tag that are read as queues of their own and merged, at most."""
+
+
+Typed = Callable[[str, Statement], bool]
+"""Tells of a tenant whether the type that a statement names is one to ask for."""
 
 
 class Way(Enum):
@@ -29,15 +46,17 @@ class Way(Enum):
     QUEUE = "the queue index, each state a run in order of time"
     STATES = "the queue index as it stands, in order of state, then of time"
     IDS = "the index of ids"
+    CREATED = "the index of creation dates"
     SORTED = "sorted by the server"
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose objects a statement may speak of, and what they must match besides."""
+    """Whose objects a statement may speak of, and what they must match besides; `typed`: objects of the tenant have types."""
 
     tenant: str
     besides: tuple[Filter, ...] = ()
+    typed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +112,8 @@ class Plan:
 def compile_statement(statement: Statement, scope: Scope, clock: Clock) -> Plan:
     """How to ask for the objects of the statement within the scope, at the time of the clock."""
     conjuncts = _conjuncts(statement.condition)
+    if scope.typed and statement.asked_type is not None:
+        conjuncts.append(Known(Property.TYPE, Operator.EQ, statement.asked_type))
     filters = tuple(object_filter(conjunct, scope.tenant, clock) for conjunct in conjuncts)
     rows = {
         name: _row(name, conjuncts, clock)
@@ -103,10 +124,13 @@ def compile_statement(statement: Statement, scope: Scope, clock: Clock) -> Plan:
     by_id = any(isinstance(conjunct, ObjectIdIn) for conjunct in conjuncts)
     few = any(isinstance(conjunct, ObjectIdIn) and len(conjunct.ids) <= MOST for conjunct in conjuncts)
     order = statement.order
-    if order is not None and order.name is None:
+    if order is not None and order.by_id:
         return Plan(Way.IDS, order, scope, {}, filters, few=few)
     if order is not None and (by_id or order.name not in rows):
         return Plan(Way.SORTED, order, scope, {}, filters, few=few)
+    if order is None and not by_id and not rows and any(map(_bounds_creation, conjuncts)):
+        by_creation = Order(known=Property.CREATION_DATE)
+        return Plan(Way.CREATED, by_creation, scope, {}, filters, strict=False)
     if by_id or not rows:
         return Plan(Way.IDS, Order(), scope, {}, filters, strict=False, few=few)
     if order is None:
@@ -120,6 +144,11 @@ def compile_statement(statement: Statement, scope: Scope, clock: Clock) -> Plan:
     way = Way.STATES if order.member is Member.STATE else Way.QUEUE
     states = None if bounds.states is None else tuple(sorted(bounds.states))
     return Plan(way, order, scope, _bounded(bounds, tests, clock), others, states, strict=statement.order is not None)
+
+
+def _bounds_creation(conjunct: Condition) -> bool:
+    """Whether what matches was made within bounds that an index can be read between."""
+    return isinstance(conjunct, Known) and conjunct.property is Property.CREATION_DATE and conjunct.operator is not Operator.NE
 
 
 def _bounded(bounds: Hull, tests: Sequence[Test], clock: Clock) -> Filter:

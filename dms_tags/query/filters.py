@@ -17,6 +17,8 @@ from dms_tags.query.statement import (
     Compare,
     Condition,
     Holds,
+    Known,
+    KnownIn,
     Member,
     Not,
     ObjectIdIn,
@@ -24,6 +26,7 @@ from dms_tags.query.statement import (
     Operator,
     Or,
     Present,
+    Property,
     Test,
 )
 
@@ -39,6 +42,15 @@ _OPERATORS: Final = {
 }
 
 
+KEPT: Final = {
+    Property.CREATION_DATE: "known.at",
+    Property.CREATED_BY: "known.by",
+    Property.TYPE: "known.type",
+    Property.BASE: "known.base",
+}
+"""Where a document has what is known of its object."""
+
+
 def object_filter(condition: Condition, tenant: str, clock: Clock) -> Filter:
     """What finds the objects that the condition holds of, among those of the tenant."""
     match condition:
@@ -50,6 +62,18 @@ def object_filter(condition: Condition, tenant: str, clock: Clock) -> Filter:
             return {"tags.name": {"$ne": name}}
         case ObjectIdIn(ids):
             return {"_id": {"$in": [Resource(tenant, Kind.OBJECT, id_).key for id_ in ids]}}
+        case Known(Property.CREATION_DATE, Operator.NE, value):
+            return {"$and": [{KEPT[Property.CREATION_DATE]: {"$ne": None}}, _created(Operator.NE, clock.span(value))]}
+        case Known(Property.CREATION_DATE, operator, value):
+            return _created(operator, clock.span(value))
+        case Known(property_, Operator.NE, value):
+            return {KEPT[property_]: {"$nin": [value, None]}}
+        case Known(property_, _, value):
+            return {KEPT[property_]: value}
+        case KnownIn(Property.CREATION_DATE, values):
+            return {"$or": [_created(Operator.EQ, clock.span(value)) for value in values]}
+        case KnownIn(property_, values):
+            return {KEPT[property_]: {"$in": list(values)}}
         case And(parts):
             return {"$and": [object_filter(part, tenant, clock) for part in parts]}
         case Or(parts):
@@ -87,6 +111,10 @@ def row_filter(test: Test, clock: Clock) -> Filter:
             raise TypeError(f"the grammar does not compare {test.member} so")
         case _:
             assert_never(test)
+
+
+def _created(operator: Operator, span: Span) -> Filter:
+    return {KEPT[Property.CREATION_DATE]: _against(operator, span)}
 
 
 def _against(operator: Operator, span: Span) -> Filter:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, NoReturn, TypeVar
@@ -26,6 +26,8 @@ from dms_tags.query.statement import (
     Compare,
     Function,
     Holds,
+    Known,
+    KnownIn,
     Member,
     Not,
     ObjectIdIn,
@@ -34,6 +36,7 @@ from dms_tags.query.statement import (
     Or,
     Order,
     Present,
+    Property,
     Statement,
 )
 
@@ -48,6 +51,8 @@ MAX_DEPTH: Final = 20
 """Parentheses and NOTs within each other, at most."""
 MAX_VALUES: Final = 1_000
 """Values of one IN, at most."""
+MAX_TEXT: Final = 256
+"""Characters of a text that is compared, at most: no longer one is kept."""
 MAX_PREDICATES: Final = 200
 """Comparisons and other predicates of one statement, at most."""
 
@@ -66,6 +71,8 @@ _SHOWN: Final = {
     "STRING": "a text in quotes",
     "INTEGER": "a whole number",
     "OBJECT_ID": "system:objectId",
+    "CREATED": "system:creationDate",
+    "TEXT_PROPERTY": "system:createdBy, system:objectTypeId, system:baseTypeId",
     "TAGS": "system:tags",
     "STATE": "state",
     "CREATION_DATE": "creationDate",
@@ -161,6 +168,13 @@ def _bounded(first: Token, values: list[Any]) -> list[Any]:
     return values
 
 
+def _text(token: Token) -> str:
+    text = _unquoted(token)
+    if len(text) > MAX_TEXT:
+        _refuse(token, f"a text has at most {MAX_TEXT} characters, this one {len(text):,}")
+    return text
+
+
 def _deeper(token: Token, part: _Part) -> int:
     if part.depth >= MAX_DEPTH:
         _refuse(token, f"parentheses and NOTs nest at most {MAX_DEPTH} deep")
@@ -173,7 +187,7 @@ class _Builder(Transformer[Token, Any]):
     def statement(self, items: list[Any]) -> Statement:
         type_, condition, order, direction = items[3], items[5], items[8], items[9]
         if order is not None and direction is not None and direction.type == "DESC":
-            order = Order(order.name, order.member, descending=True)
+            order = replace(order, descending=True)
         return Statement(str(type_), condition.node if condition is not None else None, order)
 
     def columns(self, _: list[Any]) -> None:
@@ -223,6 +237,29 @@ class _Builder(Transformer[Token, Any]):
 
     def object_id_in(self, items: list[Any]) -> _Part:
         return _Part(ObjectIdIn(tuple(_checked(item, names.object_id) for item in _bounded(items[0], items[3:-1:2]))))
+
+    def text_is(self, items: list[Any]) -> _Part:
+        property_, operator, text = items
+        return _Part(Known(Property(property_), Operator(operator), _text(text)))
+
+    def text_in(self, items: list[Any]) -> _Part:
+        return _Part(KnownIn(Property(items[0]), tuple(map(_text, _bounded(items[0], items[3:-1:2])))))
+
+    def created(self, items: list[Any]) -> _Part:
+        return _Part(Known(Property.CREATION_DATE, items[1], items[2]))
+
+    def created_in(self, items: list[Any]) -> _Part:
+        return _Part(KnownIn(Property.CREATION_DATE, tuple(_bounded(items[0], items[3:-1:2]))))
+
+    def created_between(self, items: list[Any]) -> _Part:
+        low, high = (
+            Known(Property.CREATION_DATE, operator, value)
+            for operator, value in ((Operator.GE, items[2]), (Operator.LE, items[4]))
+        )
+        return _Part(And((low, high)), size=2)
+
+    def by_property(self, items: list[Any]) -> Order:
+        return Order(known=Property(items[0]))
 
     def compare(self, items: list[Any]) -> _Part:
         column, operator, value = items

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
-from dms_tags.query.statement import Absent, And, Condition, Holds, Not, ObjectIdIn, Or, Present, Statement
+from dms_tags.query.statement import Absent, And, Condition, Holds, Known, KnownIn, Not, ObjectIdIn, Or, Present, Statement
 
 MOST: Final = 100
 """Ids that a statement may name so; with more it speaks of the objects that are known."""
@@ -17,7 +17,7 @@ def untagged(statement: Statement) -> tuple[str, ...]:
     ids = _pinned(statement.condition)
     if ids is None or len(ids) > MOST:
         return ()
-    descending = statement.order is not None and statement.order.name is None and statement.order.descending
+    descending = statement.order is not None and statement.order.by_id and statement.order.descending
     matching = [object_id for object_id in ids if _holds(statement.condition, object_id)]
     return tuple(sorted(matching, reverse=descending))
 
@@ -33,7 +33,7 @@ def _pinned(condition: Condition) -> frozenset[str] | None:
         case Or(parts):
             either = [_pinned(part) for part in parts]
             return frozenset().union(*(ids for ids in either if ids is not None)) if None not in either else None
-        case Holds() | Present() | Absent() | Not():
+        case Holds() | Present() | Absent() | Known() | KnownIn() | Not():
             return None
         case _:
             assert_never(condition)
@@ -46,7 +46,7 @@ def _holds(condition: Condition, object_id: str) -> bool:
             return object_id in ids
         case Absent():
             return True
-        case Holds() | Present():
+        case Holds() | Present() | Known() | KnownIn():
             return False
         case Not(part):
             return not _holds(part, object_id)

@@ -13,6 +13,8 @@ from dms_tags.query.statement import (
     Condition,
     Function,
     Holds,
+    Known,
+    KnownIn,
     Not,
     ObjectIdIn,
     OneOf,
@@ -36,6 +38,10 @@ def render(statement: Statement) -> str:
 
 def _condition(condition: Condition) -> str:
     match condition:
+        case Known(property_, operator, value):
+            return f"{property_} {operator} {_value(value)}"
+        case KnownIn(property_, values):
+            return f"{property_} IN ({', '.join(map(_value, values))})"
         case And() | Or() | Not():
             return _combined(condition, [_condition(part) for part in _parts(condition)])
         case Holds(name, test):
@@ -92,7 +98,7 @@ def _value(value: Value) -> str:
             precision = "microseconds" if value.microsecond % 1000 else "milliseconds"
             return f"'{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=precision)}Z'"
         case str():
-            return f"'{value}'"
+            return f'"{value}"' if "'" in value else f"'{value}'"
         case int():
             return str(value)
         case _:
@@ -100,5 +106,5 @@ def _value(value: Value) -> str:
 
 
 def _order(order: Order) -> str:
-    column = "system:objectId" if order.name is None else f"system:tags[{order.name}].{order.member}"
+    column = order.known or ("system:objectId" if order.name is None else f"system:tags[{order.name}].{order.member}")
     return f"{column} DESC" if order.descending else column

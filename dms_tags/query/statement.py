@@ -6,10 +6,11 @@ A comparison is false where the tag is missing, `Not` is plain negation (API.md 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, TypeAlias, TypeVar, Union
+from typing import Final, Generic, TypeAlias, TypeVar, Union
 
 T = TypeVar("T", covariant=True)
 
@@ -40,6 +41,18 @@ class Function(StrEnum):
     YESTERDAY = "YESTERDAY"
     NOW = "NOW"
 
+
+class Property(StrEnum):
+    """What is known of an object besides its tags."""
+
+    CREATION_DATE = "system:creationDate"
+    CREATED_BY = "system:createdBy"
+    TYPE = "system:objectTypeId"
+    BASE = "system:baseTypeId"
+
+
+GENERIC: Final = frozenset({"document", "system:object", "system:document"})
+"""Types that every object is of."""
 
 Value: TypeAlias = int | str | datetime | Function
 """An integer for `state`, a time or a function for `creationDate`, a text for `traceId`."""
@@ -124,38 +137,80 @@ class ObjectIdIn:
     ids: tuple[str, ...]
 
 
-Condition: TypeAlias = Union[Holds, Present, Absent, ObjectIdIn, "Not[Condition]", "And[Condition]", "Or[Condition]"]
+@dataclass(frozen=True, slots=True)
+class Known:
+    """`property operator value`; of a text only `=` and `<>`."""
+
+    property: Property
+    operator: Operator
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class KnownIn:
+    """`property IN (…)`, with at least one value."""
+
+    property: Property
+    values: tuple[Value, ...]
+
+
+Condition: TypeAlias = Union[
+    Holds, Present, Absent, ObjectIdIn, Known, KnownIn, "Not[Condition]", "And[Condition]", "Or[Condition]"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`ORDER BY`; without a tag's name by the object's id.  Objects without the tag come last, whatever the direction."""
+    """`ORDER BY` a member of a tag, or a property; without either by the object's id.
+
+    Objects without it come last, whatever the direction.
+    """
 
     name: str | None = None
     member: Member | None = None
     descending: bool = False
+    known: Property | None = None
+
+    @property
+    def by_id(self) -> bool:
+        """Whether it is the order of the objects' ids."""
+        return self.name is None and self.known is None
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`SELECT * FROM type [WHERE condition] [ORDER BY order]`; the type is not looked at."""
+    """`SELECT * FROM type [WHERE condition] [ORDER BY order]`."""
 
     type: str
     condition: Condition | None = None
     order: Order | None = None
 
+    @property
+    def asked_type(self) -> str | None:
+        """The type that `FROM` asks for; None: any will do."""
+        return None if self.type in GENERIC else self.type
+
     def names(self) -> frozenset[str]:
         """The names of all tags that the statement speaks of."""
-        names: set[str] = set()
-        pending: list[Condition] = [] if self.condition is None else [self.condition]
-        while pending:
-            condition = pending.pop()
-            if isinstance(condition, (Holds, Present, Absent)):
-                names.add(condition.name)
-            elif isinstance(condition, Not):
-                pending.append(condition.part)
-            elif isinstance(condition, (And, Or)):
-                pending.extend(condition.parts)
+        names = {each.name for each in self._predicates() if isinstance(each, (Holds, Present, Absent))}
         if self.order is not None and self.order.name is not None:
             names.add(self.order.name)
         return frozenset(names)
+
+    def asks_for_origin(self) -> bool:
+        """Whether the statement speaks of when or by whom objects were made: of most, when and by whom their first tag was added."""
+        asked = {each.property for each in self._predicates() if isinstance(each, (Known, KnownIn))}
+        if self.order is not None and self.order.known is not None:
+            asked.add(self.order.known)
+        return not asked.isdisjoint({Property.CREATION_DATE, Property.CREATED_BY})
+
+    def _predicates(self) -> Iterator[Condition]:
+        pending: list[Condition] = [] if self.condition is None else [self.condition]
+        while pending:
+            condition = pending.pop()
+            if isinstance(condition, Not):
+                pending.append(condition.part)
+            elif isinstance(condition, (And, Or)):
+                pending.extend(condition.parts)
+            else:
+                yield condition

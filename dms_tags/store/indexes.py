@@ -31,6 +31,9 @@ TAG_INDEXES: Final[tuple[tuple[str, list[tuple[str, int]], dict[str, Any]], ...]
         [("tags.lease.until", 1)],
         {"partialFilterExpression": {"tags.lease.until": {"$exists": True}}},
     ),
+    # objects by when they were made, and by their type: of those that a statement asks for without naming a tag or an id
+    ("created", [("tenant", 1), ("known.at", 1), ("_id", 1)], {"partialFilterExpression": {"known.at": {"$exists": True}}}),
+    ("type", [("tenant", 1), ("known.type", 1)], {"partialFilterExpression": {"known.type": {"$exists": True}}}),
     # a word that one resource of a tenant holds, as a definition of labels its key; what is without one costs nothing
     ("holds", [("holds", 1)], {"unique": True, "sparse": True}),
     # what each idempotency key of a claim took; unique, so that two equal requests cannot both take something

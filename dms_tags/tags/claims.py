@@ -19,7 +19,7 @@ from pymongo.errors import DuplicateKeyError
 from dms_tags.counters import count_claim, count_lease
 from dms_tags.errors import Busy, StoreUnavailable
 from dms_tags.model import MAX_TAGS, Change, Conditions, Kind, Resource, Verb
-from dms_tags.query.compiler import Plan, Scope, compile_statement
+from dms_tags.query.compiler import Plan, Scope, Typed, compile_statement
 from dms_tags.query.filters import Filter
 from dms_tags.query.moments import Clock
 from dms_tags.query.pinned import untagged
@@ -60,6 +60,7 @@ class Claims:
         definitions: RuleBook,
         clock: Callable[[], Clock],
         groups: Groups,
+        typed: Typed,
         own: Callable[[], datetime] | None = None,
     ) -> None:
         self._database = database
@@ -67,6 +68,7 @@ class Claims:
         self._definitions = definitions
         self._clock = clock
         self._groups = groups
+        self._typed = typed
         self._own = own or database.clock.recorded
         self._keys = ClaimKeys(database, self._own)
         self._pools = Pools(Finder(database))
@@ -86,8 +88,9 @@ class Claims:
     def _claim(self, claim: Claim) -> list[Claimed]:
         """Claims up to `limit` objects that are nobody's yet."""
         forbidden, initial = self._rules(claim)
-        taking = _Taking(forbidden, initial, monotonic())
-        fresh = untagged(claim.statement) if initial else ()
+        typed = self._typed(claim.tenant, claim.statement)
+        taking = _Taking(forbidden, initial, monotonic(), typed)
+        fresh = untagged(claim.statement) if initial and not typed else ()
         try:
             self._take_known(claim, taking)
             if fresh and len(taking.claimed) < claim.limit and not taking.over:
@@ -120,8 +123,8 @@ class Claims:
 
     def _take_known(self, claim: Claim, taking: _Taking) -> None:
         """Takes objects that have or had a tag.  Raises `DuplicateKeyError` where an equal request took one."""
-        scope = Scope(claim.tenant, _claimable(claim.name, taking.forbidden, initial=taking.initial))
-        pool = self._pools.of((claim.statement, claim.name, scope.tenant, taking.forbidden, taking.initial))
+        scope = Scope(claim.tenant, _claimable(claim.name, taking.forbidden, initial=taking.initial), taking.typed)
+        pool = self._pools.of((claim.statement, claim.name, scope.tenant, taking.forbidden, taking.initial, taking.typed))
         since, lost_in_a_row, took_back, met_again = monotonic(), 0, False, 0
         while len(taking.claimed) < claim.limit and not taking.over:
             candidate = pool.take(lambda: self._plan(claim, scope), since, lost_in_a_row)
@@ -253,6 +256,7 @@ class _Taking:
     forbidden: tuple[int, ...]
     initial: bool
     began: float
+    typed: bool
     claimed: list[Claimed] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
 

@@ -13,7 +13,8 @@ from pymongo.errors import ExecutionTimeout
 
 from dms_tags.errors import InvalidQuery, StoreUnavailable
 from dms_tags.query.compiler import MAX_RUNS, Plan, Way
-from dms_tags.query.filters import Filter
+from dms_tags.query.filters import KEPT, Filter
+from dms_tags.query.statement import Order, Property
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document
 from dms_tags.tags.share import RETRY_AFTER, Place, Share
@@ -30,7 +31,7 @@ PLACES: Final = 3
 COUNT_SECONDS: Final = 2.0
 """Time for counting: a search that found its page is not refused because counting the rest takes long."""
 
-_PROJECTION: Final = {"id": 1, "seq": 1, "lastAt": 1, "tags": 1, "attempts": 1}
+_PROJECTION: Final = {"id": 1, "seq": 1, "lastAt": 1, "tags": 1, "attempts": 1, "known": 1}
 
 
 class Finder:
@@ -98,11 +99,13 @@ class Finder:
     def _find(self, plan: Plan, limit: int, skip: int, deadline: _Deadline) -> list[Document]:
         if plan.way is Way.SORTED:
             return self._sorted(plan, limit, skip, deadline)
-        if plan.way is Way.IDS:
+        if plan.way in (Way.IDS, Way.CREATED):
             direction = -1 if plan.order.descending else 1
+            sort = [("_id", direction)] if plan.way is Way.IDS else [(KEPT[Property.CREATION_DATE], 1), ("_id", 1)]
+            hint = None if plan.way is Way.IDS else "created"
             return list(
                 self._database.tags.find(
-                    plan.filter, _PROJECTION, sort=[("_id", direction)], skip=skip, limit=limit, max_time_ms=deadline.left()
+                    plan.filter, _PROJECTION, sort=sort, skip=skip, limit=limit, hint=hint, max_time_ms=deadline.left()
                 )
             )
         if plan.way is Way.STATES:
@@ -149,13 +152,16 @@ class Finder:
         return None
 
     def _sorted(self, plan: Plan, limit: int, skip: int, deadline: _Deadline) -> list[Document]:
-        member, direction = str(plan.order.member), -1 if plan.order.descending else 1
-        ordering = {"$first": {"$filter": {"input": "$tags", "cond": {"$eq": ["$$this.name", plan.order.name]}}}}
+        direction = -1 if plan.order.descending else 1
+        ordering: Any = {"$first": {"$filter": {"input": "$tags", "cond": {"$eq": ["$$this.name", plan.order.name]}}}}
+        by = f"_by.{plan.order.member}"
+        if plan.order.known is not None:
+            by, ordering = "_by", f"${KEPT[plan.order.known]}"
         stages: list[Document] = [
             {"$match": plan.filter},
             {"$project": {**_PROJECTION, "_by": ordering}},
             {"$set": {"_last": {"$eq": [{"$type": "$_by"}, "missing"]}}},
-            {"$sort": {"_last": 1, f"_by.{member}": direction, "_id": 1}},
+            {"$sort": {"_last": 1, by: direction, "_id": 1}},
             {"$skip": skip},
             {"$limit": limit},
             {"$unset": ["_by", "_last"]},
@@ -176,6 +182,8 @@ class _Deadline:
 
 def _rank(plan: Plan, document: Document) -> Any:
     """What the plan orders by, of an object that has it."""
+    if plan.order.known is not None:
+        return _known(document, plan.order.known)
     if plan.order.name is None:
         return document["_id"]
     row = next(row for row in document["tags"] if row["name"] == plan.order.name)
@@ -185,7 +193,17 @@ def _rank(plan: Plan, document: Document) -> Any:
 def _ordered(plan: Plan, documents: Iterable[Document]) -> list[Document]:
     """The documents in the order that the server's indexes give, for the store that has none."""
     by_id = sorted(documents, key=lambda document: str(document["_id"]))
-    name = plan.order.name
-    having = [document for document in by_id if name is None or any(row["name"] == name for row in document["tags"])]
-    lacking = [document for document in by_id if name is not None and all(row["name"] != name for row in document["tags"])]
+    having = [document for document in by_id if _has(plan.order, document)]
+    lacking = [document for document in by_id if not _has(plan.order, document)]
     return [*sorted(having, key=lambda document: _rank(plan, document), reverse=plan.order.descending), *lacking]
+
+
+def _has(order: Order, document: Document) -> bool:
+    """Whether the object has what the order goes by."""
+    if order.known is not None:
+        return _known(document, order.known) is not None
+    return order.name is None or any(row["name"] == order.name for row in document["tags"])
+
+
+def _known(document: Document, what: Property) -> Any:
+    return document.get("known", {}).get(KEPT[what].removeprefix("known."))

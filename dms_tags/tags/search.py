@@ -8,7 +8,7 @@ from time import sleep
 from typing import Final
 
 from dms_tags.model import Tag
-from dms_tags.query.compiler import Scope, compile_statement
+from dms_tags.query.compiler import Scope, Typed, compile_statement
 from dms_tags.query.moments import Clock
 from dms_tags.query.parser import SHORT, parse
 from dms_tags.query.statement import Statement
@@ -35,11 +35,12 @@ class Page:
 class Search:
     """Searches of one process."""
 
-    def __init__(self, database: Database, leases: Leases, clock: Callable[[], Clock]) -> None:
+    def __init__(self, database: Database, leases: Leases, clock: Callable[[], Clock], typed: Typed) -> None:
         self.finder = Finder(database)
         self._reading = Share(1, "long statements")
         self._leases = leases
         self._clock = clock
+        self._typed = typed
 
     def read(self, text: str) -> Statement:
         """What a statement says.  Raises `InvalidQuery`, and for a long one `StoreUnavailable` where others are being read.
@@ -60,7 +61,7 @@ class Search:
         Leases that have run out are taken back first, so that nobody finds a state that no longer holds.
         """
         self._leases.take_back(tenant)
-        plan = compile_statement(statement, Scope(tenant), self._clock())
+        plan = compile_statement(statement, Scope(tenant, typed=self._typed(tenant, statement)), self._clock())
         documents = self.finder.find(plan, limit + 1, skip)
         more = len(documents) > limit
         objects = tuple((document["id"], tuple(map(tag_of, document["tags"]))) for document in documents[:limit])

@@ -21,6 +21,7 @@ from dms_tags.objects.model import Asked, Manner
 from dms_tags.objects.service import ObjectService
 from dms_tags.objects.store import ObjectStore
 from dms_tags.objects.together import ManyObjects
+from dms_tags.objects.types import ObjectTypes
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.definitions import Definitions
@@ -74,7 +75,7 @@ def objects_of(database: Database, step: Callable[[str], None] = lambda _name: N
     """The service of objects on a database, whose transactions call `step`."""
     store = TagStore(database)
     tags = TagService(store, Definitions(database, store))
-    return ObjectService(ObjectStore(database, store), ManyObjects(database, store, step=step), tags)
+    return ObjectService(ObjectStore(database, store), ManyObjects(database, store, step=step), tags, ObjectTypes(database))
 
 
 def asked(ids: Sequence[str], state: int) -> list[Asked]:

@@ -14,6 +14,8 @@ from dms_tags.query.statement import (
     Condition,
     Function,
     Holds,
+    Known,
+    KnownIn,
     Member,
     Not,
     ObjectIdIn,
@@ -21,30 +23,38 @@ from dms_tags.query.statement import (
     Operator,
     Or,
     Present,
+    Property,
     Test,
     Value,
 )
 
 Rows = dict[str, dict[str, Any]]
+Facts = dict[Property, Any]
+"""What is known of an object."""
 
 
-def matches(condition: Condition | None, object_id: str, rows: Rows, clock: Clock) -> bool:
-    """Whether the condition holds of an object with these rows, by name."""
+def matches(condition: Condition | None, object_id: str, rows: Rows, clock: Clock, facts: Facts | None = None) -> bool:
+    """Whether the condition holds of an object with these rows, by name, of which so much is known."""
+    known = facts or {}
     match condition:
         case None:
             return True
         case And(parts):
-            return all(matches(part, object_id, rows, clock) for part in parts)
+            return all(matches(part, object_id, rows, clock, facts) for part in parts)
         case Or(parts):
-            return any(matches(part, object_id, rows, clock) for part in parts)
+            return any(matches(part, object_id, rows, clock, facts) for part in parts)
         case Not(part):
-            return not matches(part, object_id, rows, clock)
+            return not matches(part, object_id, rows, clock, facts)
         case Present(name):
             return name in rows
         case Absent(name):
             return name not in rows
         case ObjectIdIn(ids):
             return object_id in ids
+        case Known(what, operator, value):
+            return what in known and compared(known[what], operator, value, clock)
+        case KnownIn(what, values):
+            return what in known and any(compared(known[what], Operator.EQ, value, clock) for value in values)
         case Holds(name, test):
             return name in rows and holds(test, rows[name], clock)
 

@@ -19,6 +19,8 @@ from dms_tags.query.statement import (
     Condition,
     Function,
     Holds,
+    Known,
+    KnownIn,
     Member,
     Not,
     ObjectIdIn,
@@ -27,6 +29,7 @@ from dms_tags.query.statement import (
     Or,
     Order,
     Present,
+    Property,
     Statement,
     Test,
 )
@@ -66,15 +69,29 @@ COMPARISONS: st.SearchStrategy[Test] = st.one_of(
     st.builds(Compare, st.just(Member.TRACE_ID), st.just(Operator.EQ), TRACES),
 )
 TESTS: st.SearchStrategy[Test] = st.recursive(COMPARISONS, _combined, max_leaves=4)
+TEXTS = st.sampled_from(["mail", "jane", "d'Arc", ""])
+TEXT_PROPERTIES = st.sampled_from([Property.CREATED_BY, Property.TYPE, Property.BASE])
+_KNOWN: st.SearchStrategy[Condition] = st.one_of(
+    st.builds(Known, st.just(Property.CREATION_DATE), st.sampled_from(Operator), MOMENTS),
+    st.builds(KnownIn, st.just(Property.CREATION_DATE), st.lists(MOMENTS, min_size=1, max_size=3).map(tuple)),
+    st.builds(Known, TEXT_PROPERTIES, st.sampled_from([Operator.EQ, Operator.NE]), TEXTS),
+    st.builds(KnownIn, TEXT_PROPERTIES, st.lists(TEXTS, min_size=1, max_size=3).map(tuple)),
+)
+FACTS = st.fixed_dictionaries(
+    {}, optional={Property.CREATION_DATE: KEPT_TIMES, Property.CREATED_BY: TEXTS, Property.TYPE: TEXTS, Property.BASE: TEXTS}
+)
+"""What is known of one object."""
 PREDICATES: st.SearchStrategy[Condition] = st.one_of(
     st.builds(Holds, NAMES, TESTS),
     st.builds(Present, NAMES),
     st.builds(Absent, NAMES),
     st.builds(ObjectIdIn, st.lists(IDS, min_size=1, max_size=3).map(tuple)),
+    _KNOWN,
 )
 CONDITIONS: st.SearchStrategy[Condition] = st.recursive(PREDICATES, _combined, max_leaves=5)
 ORDERS = st.one_of(
     st.builds(Order, st.none(), st.none(), st.booleans()),
+    st.builds(Order, descending=st.booleans(), known=st.sampled_from(Property)),
     st.builds(Order, NAMES, st.sampled_from([Member.STATE, Member.CREATION_DATE]), st.booleans()),
 )
 STATEMENTS = st.builds(Statement, st.sampled_from(["document", "system:object"]), st.none() | CONDITIONS, st.none() | ORDERS)
@@ -88,6 +105,7 @@ ALPHABET = [
     "state",
     "IN",
     "TODAY()",
+    "system:createdBy",
     "ORDER BY ",
 ]
 

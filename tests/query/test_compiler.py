@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -12,12 +13,13 @@ from hypothesis import strategies as st
 
 from dms_tags.errors import InvalidQuery
 from dms_tags.query import Scope, Statement, compile_statement, parse
+from dms_tags.query.filters import KEPT
 from dms_tags.query.statement import Order
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.finder import Finder
-from tests.query.naive import Rows, matches
-from tests.query.strategies import CLOCK, ROWS, STATEMENTS
+from tests.query.naive import Facts, Rows, matches
+from tests.query.strategies import CLOCK, FACTS, ROWS, STATEMENTS
 
 SHARED = how(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 
@@ -33,14 +35,25 @@ def store(request: pytest.FixtureRequest) -> Database:
     return database
 
 
-def fill(database: Database, objects: list[Rows], tenant: str = "default", kind: str = "object") -> None:
+def fill(
+    database: Database, objects: list[Rows], tenant: str = "default", kind: str = "object", facts: Sequence[Facts] = ()
+) -> None:
     """Objects with these rows, called object-0, object-1 …, in place of any that were there."""
     database.tags.delete_many({"tenant": tenant, "kind": kind})
     for number, rows in enumerate(objects):
         tags = [{"name": name, "etag": f"e{number}", "since": CLOCK.now, **row} for name, row in rows.items()]
         ident = f"object-{number}"
+        known = {KEPT[what].removeprefix("known."): value for what, value in (facts[number] if facts else {}).items()}
         database.tags.insert_one(
-            {"_id": f"{tenant}/{kind}/{ident}", "tenant": tenant, "kind": kind, "id": ident, "seq": 1, "tags": tags}
+            {
+                "_id": f"{tenant}/{kind}/{ident}",
+                "tenant": tenant,
+                "kind": kind,
+                "id": ident,
+                "seq": 1,
+                "tags": tags,
+                "known": known,
+            }
         )
 
 
@@ -50,20 +63,26 @@ def found(database: Database, statement: Statement, limit: int = 100, skip: int 
     return [document["id"] for document in Finder(database).find(plan, limit, skip)]
 
 
-def rank(order: Order, ident: str, rows: Rows) -> tuple[bool, Any]:
-    """What the order compares of an object: those without the tag come last."""
+def rank(order: Order, ident: str, rows: Rows, facts: Facts) -> tuple[bool, Any]:
+    """What the order compares of an object: those without it come last."""
+    if order.known is not None:
+        return (False, facts[order.known]) if order.known in facts else (True, None)
     if order.name is None:
         return False, ident
     return (False, rows[order.name][str(order.member)]) if order.name in rows else (True, None)
 
 
 @SHARED
-@given(statement=STATEMENTS, objects=st.lists(ROWS, min_size=1, max_size=8))
-def test_the_filter_finds_what_a_naive_evaluator_finds(store: Database, statement: Statement, objects: list[Rows]) -> None:
+@given(statement=STATEMENTS, objects=st.lists(st.tuples(ROWS, FACTS), min_size=1, max_size=8))
+def test_the_filter_finds_what_a_naive_evaluator_finds(
+    store: Database, statement: Statement, objects: list[tuple[Rows, Facts]]
+) -> None:
     """On random objects, the compiled filter and the evaluator choose the same, and the count is right."""
-    fill(store, objects)
+    fill(store, [rows for rows, _ in objects], facts=[facts for _, facts in objects])
     expected = {
-        f"object-{number}" for number, rows in enumerate(objects) if matches(statement.condition, f"object-{number}", rows, CLOCK)
+        f"object-{number}"
+        for number, (rows, facts) in enumerate(objects)
+        if matches(statement.condition, f"object-{number}", rows, CLOCK, facts)
     }
 
     answer = found(store, statement)
@@ -73,18 +92,21 @@ def test_the_filter_finds_what_a_naive_evaluator_finds(store: Database, statemen
 
 
 @SHARED
-@given(statement=STATEMENTS.filter(lambda one: one.order is not None), objects=st.lists(ROWS, min_size=2, max_size=8))
+@given(
+    statement=STATEMENTS.filter(lambda one: one.order is not None),
+    objects=st.lists(st.tuples(ROWS, FACTS), min_size=2, max_size=8),
+)
 def test_the_order_asked_for_is_kept_and_objects_without_the_tag_come_last(
-    store: Database, statement: Statement, objects: list[Rows]
+    store: Database, statement: Statement, objects: list[tuple[Rows, Facts]]
 ) -> None:
     """`ORDER BY` holds in both directions, and a page is a part of the whole."""
-    fill(store, objects)
+    fill(store, [rows for rows, _ in objects], facts=[facts for _, facts in objects])
     assert statement.order is not None
 
     answer = found(store, statement)
 
-    by_id = {f"object-{number}": rows for number, rows in enumerate(objects)}
-    ranks = [rank(statement.order, ident, by_id[ident]) for ident in answer]
+    by_id = {f"object-{number}": each for number, each in enumerate(objects)}
+    ranks = [rank(statement.order, ident, *by_id[ident]) for ident in answer]
     present = [value for missing, value in ranks if not missing]
     assert sorted(present, reverse=statement.order.descending) == present
     assert sorted(missing for missing, _ in ranks) == [missing for missing, _ in ranks]
@@ -101,6 +123,8 @@ def test_no_statement_reaches_another_tenant_or_another_kind_of_resource(store: 
         "SELECT * FROM x",
         "SELECT * FROM x WHERE system:tags[ocr].state=1",
         "SELECT * FROM x WHERE system:objectId='object-0'",
+        "SELECT * FROM x WHERE system:creationDate > '2000-01-01T00:00:00Z'",
+        "SELECT * FROM x WHERE system:createdBy <> 'a' ORDER BY system:createdBy",
         "SELECT * FROM x WHERE NOT system:tags[b].state=1 OR system:tags[ocr] IS NOT NULL ORDER BY system:tags[ocr].state",
         "SELECT * FROM x WHERE system:tags[ocr].state=1 ORDER BY system:tags[ocr].creationDate DESC",
     ):

@@ -12,7 +12,7 @@ from dms_tags.api.dms import workflow_schemas
 from dms_tags.api.dms.api import api
 from dms_tags.api.endpoint import Call
 from dms_tags.api.members import Body, Part, Text, Whole
-from dms_tags.errors import InvalidBody, InvalidParameter
+from dms_tags.errors import Forbidden, InvalidBody, InvalidParameter
 from dms_tags.identity.model import Permission
 from dms_tags.model import Tag
 from dms_tags.query import Statement
@@ -46,6 +46,10 @@ def readable(call: Call, text: str) -> Statement:
     statement = call.services.search.read(text)
     for name in sorted(statement.names()):
         call.identity.require_name(Permission.READ, name)
+    if statement.asks_for_origin() and call.identity.read_prefixes is not None:
+        raise Forbidden(
+            "when and by whom an object was made may tell of tags of any name: the permission read does not cover all"
+        )
     return statement
 
 

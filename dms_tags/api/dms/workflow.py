@@ -69,7 +69,7 @@ def claim(call: Call, name: str, state: int) -> Response:
             call.arguments["limit"],
             call.arguments["leaseSeconds"],
             # The statement as it was understood, and not as it was spelt or where it stood
-            locks.idempotency(call, repr(replace(statement, type="")), without=("query",)),
+            locks.idempotency(call, repr(replace(statement, type=statement.asked_type or "")), without=("query",)),
         )
     )
     response = json_answer({"objects": [{"properties": _claimed(call, each)} for each in claimed]})
