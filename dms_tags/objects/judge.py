@@ -67,20 +67,20 @@ def _matched(asked: Asked, document: Document | None, terms: Terms) -> list[Step
     _require_known(asked, document)
     if asked.manner is Manner.MAKE and terms.conditions.absent and document is not None and told_of(document):
         raise RevisionMismatch(f"{asked.resource.name} is known already: If-None-Match: * does not hold; nothing was changed")
-    # A list of entity tags is for all that the call touches, not for each of them
-    listed = terms.conditions.etags is not None
-    wanted = replace(terms.conditions, etags=None, present=terms.conditions.present and not listed)
-    named = dict(asked.rows)
+    # A list of entity tags is for all that the call touches, not for each of them; its key is for the whole
+    wanted = terms.conditions
+    if wanted.etags is not None:
+        wanted = replace(wanted, etags=None, present=False)
+    each = replace(terms, conditions=wanted, idempotency=None)
+    named = {name for name, _ in asked.rows}
     steps = []
     for tag in there.values():
         if tag.name not in named:
-            change = terms.change(asked.resource, tag.name, Verb.DELETE)
-            change = refusals.conditions(replace(change, conditions=wanted, idempotency=None), tag)
+            change = refusals.conditions(each.change(asked.resource, tag.name, Verb.DELETE), tag)
             steps.append(Step(change, Verb.DELETE, tag))
     for name, state in asked.rows:
         standing = there.get(name)
-        change = terms.change(asked.resource, name, Verb.SET, state)
-        change = refusals.conditions(replace(change, conditions=wanted, idempotency=None), standing)
+        change = refusals.conditions(each.change(asked.resource, name, Verb.SET, state), standing)
         if standing is None or standing.state != state:
             steps.append(Step(change, Verb.ADD if standing is None else Verb.UPDATE, standing))
     return steps
@@ -114,7 +114,7 @@ def _ruled_steps(asked: Asked, steps: Sequence[Step], document: Document | None,
             refusals.verb(change, step.tag, 0)  # a tag that is there in another state is not taken over
         if step.verb is not Verb.DELETE:
             change = refusals.conditions(ruled(change), step.tag)
-        checked.append(replace(step, change=change))
+        checked.append(Step(change, step.verb, step.tag))
     carried = 0 if document is None else len(document["tags"])
     left = carried + sum({Verb.ADD: 1, Verb.DELETE: -1}.get(step.verb, 0) for step in checked)
     if left > MAX_TAGS:

@@ -20,6 +20,7 @@ from dms_tags.objects.writes import PROJECTION, Prepared, prepare
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document, tag_of
 from dms_tags.store.waiting import awaited
+from dms_tags.tags.reads import SharedReads
 from dms_tags.tags.store import PATIENCE, TagStore
 from dms_tags.tags.writes import MAX_OUTBOX
 
@@ -31,11 +32,12 @@ class ObjectStore:
         self._database = database
         self._store = store
         self._clock = clock or database.clock.recorded
+        self._reads = SharedReads(lambda _name, keys: self._find(keys, {}))
 
     def read(self, resource: Resource) -> Standing:
         """The object as it stands; leases that have run out are taken back first.  Raises `ObjectNotFound`."""
         while True:
-            document = self._find([resource.key], {}).get(resource.key)
+            document = self._reads.read(resource.key, None)
             if document is None:
                 raise ObjectNotFound(f"nothing is known of {resource.name}: it never had a tag, and nobody made it known")
             tags = tuple(map(tag_of, document["tags"]))
@@ -51,7 +53,8 @@ class ObjectStore:
         wanted: dict[str, int] = {} if terms.idempotency is None else {"replies": 1}
         with ExitStack() as turn:
             for attempt in itertools.count():
-                document = self._find([key], wanted | ({"outbox.id": 1} if attempt else {})).get(key)
+                more = wanted | ({"outbox.id": 1} if attempt else {})
+                document = self._find([key], more).get(key) if more else self._reads.read(key, None)
                 standing = self._replayed(asked, terms, document)
                 if standing is not None:
                     return standing
@@ -133,6 +136,9 @@ class ObjectStore:
 
     def _find(self, keys: Sequence[str], more: Mapping[str, int]) -> dict[str, Document]:
         with store_errors():
+            if len(keys) == 1:
+                alone = self._database.tags.find_one({"_id": keys[0]}, PROJECTION | dict(more))
+                return {} if alone is None else {keys[0]: alone}
             documents: Any = self._database.tags.find({"_id": {"$in": list(keys)}}, PROJECTION | dict(more))
             return {document["_id"]: document for document in documents}
 

@@ -7,7 +7,7 @@ lease, is a condition of its own.  Its update appends one record for each tag to
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -101,7 +101,7 @@ def _take(step: Step, rows: dict[str, Document], trace_id: str, at: datetime) ->
     else:
         standing = {name: value for name, value in rows[change.name].items() if name not in _OF_A_LEASE}
         rows[change.name] = standing | row | {"since": standing["since"]}
-    return record(replace(change, max_tags=None), step.verb, change_id, trace_id, at)
+    return record(change, step.verb, change_id, trace_id, at)
 
 
 def _leases(

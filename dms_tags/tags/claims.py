@@ -28,10 +28,10 @@ from dms_tags.store.documents import Document, tag_of
 from dms_tags.store.waiting import awaited
 from dms_tags.tags.claim_keys import Claim, Claimed, ClaimKeys, kept, owner
 from dms_tags.tags.finder import Finder
-from dms_tags.tags.groups import Groups
 from dms_tags.tags.leases import Leases
 from dms_tags.tags.pools import Pools
 from dms_tags.tags.service import RuleBook
+from dms_tags.tags.store import TagStore
 from dms_tags.tags.writes import KEPT_REPLIES, Write, compose, creation
 
 MAX_LOST: Final = 40
@@ -59,7 +59,7 @@ class Claims:
         leases: Leases,
         definitions: RuleBook,
         clock: Callable[[], Clock],
-        groups: Groups,
+        store: TagStore,
         typed: Typed,
         own: Callable[[], datetime] | None = None,
     ) -> None:
@@ -67,7 +67,8 @@ class Claims:
         self._leases = leases
         self._definitions = definitions
         self._clock = clock
-        self._groups = groups
+        self._groups = store.groups
+        self._store = store
         self._typed = typed
         self._own = own or database.clock.recorded
         self._keys = ClaimKeys(database, self._own)
@@ -99,6 +100,7 @@ class Claims:
                 self._take_known(claim, taking)
         except DuplicateKeyError:
             # An equal request is at it: what it took is the answer to this one too
+            taking.give_up_turn()
             return self._await(claim)
         except StoreUnavailable as error:
             if not taking.claimed:
@@ -111,6 +113,8 @@ class Claims:
                     uncertain=True,
                 ) from error
             # What is claimed is claimed: fewer than could be is an answer, nothing is none
+        finally:
+            taking.give_up_turn()
         claimed = taking.claimed
         if not claimed:
             if claim.idempotency is not None and self._keys.taken(claim, claim.idempotency):
@@ -145,6 +149,9 @@ class Claims:
             count_claim("lost" if won is None else "won")
             if won is None:
                 lost_in_a_row += 1
+                if candidate["id"] in taking.lost:
+                    # It may still be its own, and others of this process are after it too: they take turns from here on
+                    taking.wait_for(self._store.turn(Resource(claim.tenant, Kind.OBJECT, candidate["id"])))
                 taking.lost.add(candidate["id"])
                 if claim.idempotency is not None and not taking.claimed and self._keys.taken(claim, claim.idempotency):
                     return  # to an equal request, whose answer is this one's too
@@ -259,6 +266,18 @@ class _Taking:
     typed: bool
     claimed: list[Claimed] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
+    turn: threading.Lock | None = None
+
+    def wait_for(self, turn: threading.Lock) -> None:
+        """Takes a turn, if it has none yet and it comes in time."""
+        if self.turn is None and turn.acquire(timeout=max(0.0, self.began + CONTENDED_SECONDS - monotonic())):
+            self.turn = turn
+
+    def give_up_turn(self) -> None:
+        """Lets the next one have it."""
+        if self.turn is not None:
+            self.turn.release()
+            self.turn = None
 
     @property
     def over(self) -> bool:

@@ -11,6 +11,7 @@ from bench_lib import (
     audit_rows,
     identity_rows,
     main_rows,
+    objects_rows,
     peers_venv,
     size_rows,
     subscription_rows,
@@ -32,6 +33,7 @@ GROUPS = {
     "apis": apis_rows.measure,
     "workflow": workflow_rows.measure,
     "subscriptions": subscription_rows.measure,
+    "objects": objects_rows.measure,
 }
 USUAL = [name for name in GROUPS if name not in ("sizes", "huge")]
 

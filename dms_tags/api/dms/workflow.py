@@ -58,6 +58,7 @@ def claim(call: Call, name: str, state: int) -> Response:
     if "If-Match" in call.request.headers:
         raise InvalidParameter("If-Match is a condition on one tag; a claim takes whichever object its statement finds")
     statement = statements.claimed(call)
+    asked_type = statement.type if call.services.types.asked_by(call.identity.tenant, statement) else ""
     claimed = call.services.claims.claim(
         Claim(
             call.identity.tenant,
@@ -69,7 +70,7 @@ def claim(call: Call, name: str, state: int) -> Response:
             call.arguments["limit"],
             call.arguments["leaseSeconds"],
             # The statement as it was understood, and not as it was spelt or where it stood
-            locks.idempotency(call, repr(replace(statement, type=statement.asked_type or "")), without=("query",)),
+            locks.idempotency(call, repr(replace(statement, type=asked_type)), without=("query",)),
         )
     )
     response = json_answer({"objects": [{"properties": _claimed(call, each)} for each in claimed]})
