@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dms_tags.errors import ObjectNotFound, RevisionMismatch, TooManyTags
+from dms_tags.errors import RevisionMismatch, TooManyTags
 from dms_tags.model import MAX_TAGS, Change, Conditions, Tag, Terms, Verb
 from dms_tags.objects.kept import told_of
-from dms_tags.objects.model import NOTHING_TOLD, Asked, Manner, Properties
+from dms_tags.objects.model import NOTHING_TOLD, Asked, Manner, Properties, never_heard_of
 from dms_tags.store.documents import Document, tag_of
 from dms_tags.tags import refusals
 
@@ -88,7 +88,7 @@ def _matched(asked: Asked, document: Document | None, terms: Terms) -> list[Step
 
 def _require_known(asked: Asked, document: Document | None) -> None:
     if document is None and asked.manner is not Manner.MAKE and not asked.rows and asked.told == NOTHING_TOLD:
-        raise ObjectNotFound(f"nothing is known of {asked.resource.name}: it never had a tag, and nobody made it known")
+        raise never_heard_of(asked.resource.id)
 
 
 def _require_listed(conditions: Conditions, documents: Sequence[Document], each: Sequence[tuple[Asked, Document | None]]) -> None:

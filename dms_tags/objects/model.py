@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
+from dms_tags.errors import ObjectNotFound
 from dms_tags.model import Resource, Tag
 
 MAX_OBJECTS: Final = 100
@@ -66,8 +67,8 @@ class Asked:
 class Standing:
     """An object as it stands: its tags in the order in which they were added, and what was told of it, None: nothing ever was.
 
-    `trace_id` is the one that its changes were recorded under, None: nothing changed.  `replayed` says that an earlier, equal
-    request made them.
+    `trace_id` is the one of the call that changed it, if anything was to be changed; None: it was only read.  `replayed` says that
+    an earlier, equal request made the change.
     """
 
     object_id: str
@@ -75,3 +76,8 @@ class Standing:
     told: Properties | None = None
     trace_id: str | None = None
     replayed: bool = False
+
+
+def never_heard_of(object_id: str) -> ObjectNotFound:
+    """The error where nothing is known of an object."""
+    return ObjectNotFound(f"nothing is known of object/{object_id}: it never had a tag, and nobody made it known")

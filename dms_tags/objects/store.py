@@ -11,11 +11,11 @@ from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
-from dms_tags.errors import Busy, ObjectNotFound, StoreUnavailable
+from dms_tags.errors import Busy, StoreUnavailable
 from dms_tags.model import Resource, Terms, new_trace_id
 from dms_tags.objects import kept
 from dms_tags.objects.judge import Ruled, judge, touched
-from dms_tags.objects.model import Asked, Standing
+from dms_tags.objects.model import Asked, Standing, never_heard_of
 from dms_tags.objects.writes import PROJECTION, Prepared, prepare
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document, tag_of
@@ -39,7 +39,7 @@ class ObjectStore:
         while True:
             document = self._reads.read(resource.key, None)
             if document is None:
-                raise ObjectNotFound(f"nothing is known of {resource.name}: it never had a tag, and nobody made it known")
+                raise never_heard_of(resource.id)
             tags = tuple(map(tag_of, document["tags"]))
             lapsed = [tag for tag in tags if tag.lease is not None and tag.lease.until <= self._clock()]
             if not any(self._store.take_back(resource, tag) for tag in lapsed):

@@ -35,7 +35,6 @@ PATIENCE: Final = 4.0
 PAUSE: Final = 0.02
 """Seconds, at most, before it is."""
 
-
 NEVER: Final = datetime.min.replace(tzinfo=UTC)
 LATEST: Final = datetime.max.replace(tzinfo=UTC)
 

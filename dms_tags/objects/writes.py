@@ -61,7 +61,7 @@ def prepare(
         asked.resource.id,
         tuple(map(tag_of, rows.values())),
         kept.told_of({"known": known}),
-        trace_id if records else None,
+        trace_id,
     )
     reply = None if terms.idempotency is None else kept.reply(asked, terms, standing, changed, at)
     new = {"tags": list(rows.values()), "known": known}

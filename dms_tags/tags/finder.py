@@ -102,7 +102,8 @@ class Finder:
         if plan.way in (Way.IDS, Way.CREATED):
             direction = -1 if plan.order.descending else 1
             sort = [("_id", direction)] if plan.way is Way.IDS else [(KEPT[Property.CREATION_DATE], 1), ("_id", 1)]
-            hint = None if plan.way is Way.IDS else "created"
+            # Objects that are named one by one leave no choice, and to weigh other indexes takes longer than to read them
+            hint = "created" if plan.way is Way.CREATED else "_id_" if plan.few else None
             return list(
                 self._database.tags.find(
                     plan.filter, _PROJECTION, sort=sort, skip=skip, limit=limit, hint=hint, max_time_ms=deadline.left()

@@ -113,6 +113,12 @@ def test_what_a_caller_may_not_read_or_write(database: Database, settings: Setti
         for method, path in (("POST", "/o1"), ("POST", "/o1/versions"), ("DELETE", "/o1"), ("DELETE", "/nothing")):
             answer = service.client.open(f"{ROOT}{path}", method=method, headers=limited, json=body((None, [["ocr", 1]])))
             assert (403, "forbidden") == problem(answer)
+        patch(service.client, "o2", ["secret", 7], **every)
+        hidden = [service.client.get(f"{ROOT}/{name}", headers=limited) for name in ("o2", "never")]
+        hidden += [patch(service.client, name, **limited) for name in ("o2", "never")]
+        assert [(404, "object-not-found")] * 4 == [problem(answer) for answer in hidden]
+        alike = [patch(service.client, "o2", ["secret", state], **blind) for state in (7, 8)]
+        assert [True, True] == ["X-B3-TraceId" in answer.headers for answer in alike]
         refused = patch(service.client, "o1", ["ocr", 4], X_B3_TraceId="ab", query="?traceIdMustMatch=true", **blind)
         assert (412, "trace-mismatch") == problem(refused)
         assert "current" not in (refused.json or {})

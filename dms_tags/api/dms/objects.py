@@ -20,7 +20,7 @@ from dms_tags.api.parameters import TRACE_ID_MUST_MATCH
 from dms_tags.errors import Forbidden, InvalidBody, UnsupportedMediaType
 from dms_tags.identity.model import Permission
 from dms_tags.model import Kind, Resource
-from dms_tags.objects.model import NOTHING_TOLD, Asked, Manner, Properties, Standing
+from dms_tags.objects.model import NOTHING_TOLD, Asked, Manner, Properties, Standing, never_heard_of
 
 OBJECTS: Final = shapes.Objects()
 CONTENT: Final = "contentStreams"
@@ -61,7 +61,9 @@ def make_objects(call: Call) -> Response:
 @route("GET", "/objects/{objectId}", permission=Permission.READ, responses={200: shapes.STANDING})
 def read_object(call: Call, object_id: str) -> Response:
     """What is known of an object, and its tags."""
-    return _answer(call, [call.services.objects.get(Resource(call.identity.tenant, Kind.OBJECT, object_id))])
+    standing = call.services.objects.get(Resource(call.identity.tenant, Kind.OBJECT, object_id))
+    _require_visible(call, standing)
+    return _answer(call, [standing])
 
 
 @change("PATCH", "/objects/{objectId}", body=OBJECTS, parameters=(TRACE_ID_MUST_MATCH,), headers=CHANGE_HEADERS)
@@ -189,7 +191,17 @@ def _changed(call: Call, given: Sequence[_Given], ids: Sequence[str], manner: Ma
     ]
     meaning = [(each.object_id, each.rows, repr(each.told)) for each in given]
     standing = call.services.objects.change(asked, locks.terms(call, meaning))
+    for one_object, each in zip(asked, standing, strict=True):
+        if manner is Manner.SET and not one_object.rows:
+            _require_visible(call, each)
     return _answer(call, standing, [each.ignored for each in given])
+
+
+def _require_visible(call: Call, standing: Standing) -> None:
+    """Raises `ObjectNotFound` where all that is known of the object is tags that the caller may not read: they must not be told of."""
+    limited = call.identity.read_prefixes is not None or Permission.READ not in call.identity.permissions
+    if limited and standing.told is None and not any(call.identity.covers(Permission.READ, tag.name) for tag in standing.tags):
+        raise never_heard_of(standing.object_id)
 
 
 def _answer(call: Call, standing: Sequence[Standing], ignored: Sequence[Iterable[str]] = ()) -> Response:
