@@ -68,7 +68,8 @@ def prepare(
     if document is None:
         made = new_document(asked.resource, at) | new | {"seq": len(records), "outbox": records}
         return Prepared(Creation(made | ({} if reply is None else {"replies": [reply]})), standing, len(records))
-    tells = known != document.get("known", known)
+    # Of an object that an earlier version first tagged nothing is known, and nothing is made up
+    tells = known != document.get("known", None if judgement.told is not None else known)
     if not records and not tells and reply is None:
         return Prepared(None, standing, 0)
     update: Document = {"$set": {}, "$push": {}}

@@ -115,8 +115,8 @@ def test_what_a_caller_may_not_read_or_write(database: Database, settings: Setti
             assert (403, "forbidden") == problem(answer)
         patch(service.client, "o2", ["secret", 7], **every)
         hidden = [service.client.get(f"{ROOT}/{name}", headers=limited) for name in ("o2", "never")]
-        hidden += [patch(service.client, name, **limited) for name in ("o2", "never")]
-        assert [(404, "object-not-found")] * 4 == [problem(answer) for answer in hidden]
+        hidden += [patch(service.client, name, **who) for name in ("o2", "never") for who in (limited, blind)]
+        assert [(404, "object-not-found")] * 6 == [problem(answer) for answer in hidden]
         alike = [patch(service.client, "o2", ["secret", state], **blind) for state in (7, 8)]
         assert [True, True] == ["X-B3-TraceId" in answer.headers for answer in alike]
         refused = patch(service.client, "o1", ["ocr", 4], X_B3_TraceId="ab", query="?traceIdMustMatch=true", **blind)

@@ -19,7 +19,7 @@ from dms_tags.api.locks import CHANGE_HEADERS
 from dms_tags.api.parameters import TRACE_ID_MUST_MATCH
 from dms_tags.errors import Forbidden, InvalidBody, UnsupportedMediaType
 from dms_tags.identity.model import Permission
-from dms_tags.model import Kind, Resource
+from dms_tags.model import Kind, Resource, Tag
 from dms_tags.objects.model import NOTHING_TOLD, Asked, Manner, Properties, Standing, never_heard_of
 
 OBJECTS: Final = shapes.Objects()
@@ -199,9 +199,15 @@ def _changed(call: Call, given: Sequence[_Given], ids: Sequence[str], manner: Ma
 
 def _require_visible(call: Call, standing: Standing) -> None:
     """Raises `ObjectNotFound` where all that is known of the object is tags that the caller may not read: they must not be told of."""
-    limited = call.identity.read_prefixes is not None or Permission.READ not in call.identity.permissions
-    if limited and standing.told is None and not any(call.identity.covers(Permission.READ, tag.name) for tag in standing.tags):
+    reads = Permission.READ in call.identity.permissions
+    if (not reads or call.identity.read_prefixes is not None) and standing.told is None and not _visible(call, standing):
         raise never_heard_of(standing.object_id)
+
+
+def _visible(call: Call, standing: Standing) -> list[Tag]:
+    """The tags that the caller may read."""
+    reads = Permission.READ in call.identity.permissions
+    return [tag for tag in standing.tags if reads and call.identity.covers(Permission.READ, tag.name)]
 
 
 def _answer(call: Call, standing: Sequence[Standing], ignored: Sequence[Iterable[str]] = ()) -> Response:
@@ -209,9 +215,9 @@ def _answer(call: Call, standing: Sequence[Standing], ignored: Sequence[Iterable
     reads = Permission.READ in call.identity.permissions
     objects = []
     for number, each in enumerate(standing):
-        tags = [tag for tag in each.tags if reads and call.identity.covers(Permission.READ, tag.name)]
         passed_over = ignored[number] if ignored else ()
-        objects.append({"properties": shapes.properties(each.object_id, tags, each.told if reads else None, passed_over)})
+        told = each.told if reads else None
+        objects.append({"properties": shapes.properties(each.object_id, _visible(call, each), told, passed_over)})
     response = json_answer({"objects": objects})
     trace_id = next((each.trace_id for each in standing if each.trace_id is not None), None)
     if trace_id is not None:

@@ -78,20 +78,16 @@ def _moment(text: str) -> Any:
         return names.next_millisecond(names.time(text))
     except InvalidParameter as error:
         raise ValidationError(error.detail) from error
+    except OverflowError as error:
+        raise ValidationError("there is no later time that could be kept") from error
 
 
-KEPT: Final = {
-    "objectId": "object_id",
-    "objectTypeId": "type",
-    "baseTypeId": "base",
-    "createdBy": "created_by",
-    "creationDate": "created_at",
-}
-"""The properties that are kept, as they were spelt before they had a prefix; and `tags`."""
+KEPT: Final = frozenset({"objectId", "objectTypeId", "baseTypeId", "createdBy", "creationDate", "tags"})
+"""The properties that are kept, as they were spelt before they had a prefix."""
 
 
 class PropertiesBody(Body):
-    """The properties of one object; those that are the DMS's are passed over, and named in `ignored`."""
+    """The properties of one object; those that are the DMS's are passed over."""
 
     object_id = Valued(
         Text(parse=names.object_id), {"type": "string", "pattern": f"^{names.OBJECT_ID_PATTERN}$"}, data_key="system:objectId"
@@ -101,11 +97,10 @@ class PropertiesBody(Body):
     created_by = Valued(Text(1, 256), _TEXT, data_key="system:createdBy")
     created_at = Valued(Text(parse=_moment), {"type": "string", "format": "date-time"}, data_key="system:creationDate")
     rows = Valued(Rows(), {"type": "array", "items": _ROW, "maxItems": MAX_TAGS}, data_key="system:tags")
-    ignored = fields.List(fields.String(), dump_only=True)
 
     @pre_load
     def _declared_members(self, given: Any, **_: Any) -> Any:
-        """The members by their own names; what is not kept is left to `Objects`."""
+        """The members that are kept, by their own names."""
         if not isinstance(given, Mapping):
             raise ValidationError("a JSON object is needed")
         known: dict[str, Any] = {}
@@ -123,7 +118,7 @@ class PropertiesBody(Body):
 def own_name(name: str) -> str | None:
     """The name of a property that is kept, however it is spelt; None: it is the DMS's."""
     bare = name.removeprefix("system:")
-    return f"system:{bare}" if bare in KEPT or bare == "tags" else None
+    return f"system:{bare}" if bare in KEPT else None
 
 
 class ObjectBody(Body):

@@ -199,6 +199,18 @@ def test_made_known_without_tags(service: Service) -> None:
     assert {"ocr": 1} == states(patch(service.client, "o1", ["ocr", 1]))
 
 
+def test_of_an_earlier_version(service: Service) -> None:
+    """Of an object that an earlier version first tagged nothing is known until it is told, and then it is kept."""
+    patch(service.client, "o1", ["a", 1])
+    service.database.tags.update_one({"id": "o1"}, {"$unset": {"known": ""}})
+
+    unknown = properties_of(patch(service.client, "o1", ["a", 2]))
+    service.client.post(ROOT, json=body(("o1", []), objectTypeId="mail"))
+
+    assert "system:createdBy" not in unknown
+    assert "mail" == properties_of(service.client.get(f"{ROOT}/o1"))["system:objectTypeId"]
+
+
 def test_a_tag_is_not_taken_over(service: Service) -> None:
     """To make an object known again with its tags as they are changes nothing; in another state a tag is refused."""
     service.client.post(ROOT, json=body(("o1", [["a", 1]])))
@@ -303,6 +315,7 @@ def test_many_under_one_key(service: Service) -> None:
         ({"objects": [{"properties": {"system:tags": {"value": [["ocr", 1], ["ocr", 1]]}}}]}, 400, "given twice"),
         ({"objects": [{"properties": {"system:tags": {"values": []}}}]}, 400, "values"),
         ({"objects": [{"properties": {"system:creationDate": "2020-02-20T02:20:20"}}]}, 400, "%2B"),
+        ({"objects": [{"properties": {"system:creationDate": "9999-12-31T23:59:59.9999Z"}}]}, 400, "no later time"),
         ({"objects": [{"properties": {"system:objectId": "a/b"}}]}, 400, "object id"),
         ({"objects": [{"properties": {}, "option": 1}]}, 400, "option"),
         ({"objects": [{"properties": {}}] * 101}, 400, "at most 100"),
