@@ -23,6 +23,7 @@ WHOLE: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/api/dms/objects"): {"objects": [{"properties": {"system:objectId": "o5"}}]},
     ("PATCH", "/api/dms/objects/o5"): {"objects": [{"properties": {}}]},
     ("POST", "/api/dms/objects/o5"): {"objects": [{"properties": {}}]},
+    ("PUT", "/api/dms/subscriptions/ocr"): {"url": "https://siem.example.com/hook"},
     ("PUT", "/api/dms/tag-definitions/ocr"): {"states": {"1": "open"}},
     ("POST", "/tags"): {"key": "Region", "color": "#3F51B5"},
     ("PUT", f"/tags/{TAG}"): {"key": "Region", "color": "#3F51B5"},
