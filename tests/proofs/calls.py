@@ -83,7 +83,12 @@ def call_at_random(ports: Sequence[int], *, calls: int, headers: Mapping[str, st
             done.result()
     assert told.faults == [], told.faults[:3]
     answered = {name for name, status in told.statuses if status < 400}
-    missing = {"GET /api/dms/objects/{objectId}/history", "GET /tags", "POST /api/dms/objects/tags", "POST /auth/add-tag"} - answered
+    missing = {
+        "GET /api/dms/objects/{objectId}/history",
+        "GET /tags",
+        "POST /api/dms/objects/tags",
+        "POST /auth/add-tag",
+    } - answered
     assert not missing, f"hardly anything was done: no call of {missing} was answered"
     return told
 
