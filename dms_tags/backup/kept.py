@@ -44,6 +44,7 @@ KEPT: Final = (
     Kept("trail_baselines", "tenant"),
     Kept("correlation_types", "_id/"),
     Kept("value_spellings", "_id/"),
+    Kept("typed_tenants", "_id"),
     Kept("counters", "_id/"),
     Kept("definition_keys", "_id/"),
     Kept("chain_tag_keys", "_id/"),
