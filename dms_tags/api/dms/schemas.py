@@ -58,6 +58,11 @@ HISTORY: Final = objects(
             ("system:tenant", "string"),
             ("system:creationDate", "string"),
             ("system:traceId", "string"),
+            ("system:referredObjectId", "string"),
+            ("system:action", "integer"),
+            ("system:subaction", "integer"),
+            ("system:detail", "string"),
+            ("system:versionNumber", "integer"),
             ("referredObjectId", "string"),
             ("action", "integer"),
             ("subaction", "integer"),
@@ -66,7 +71,7 @@ HISTORY: Final = objects(
             ("position", "integer"),
         )
     },
-    ["system:objectId", "action", "detail", "revision", "position"],
+    ["system:objectId", "system:action", "system:detail", "action", "detail", "revision", "position"],
 )
 HISTORY["properties"]["hasMoreItems"] = {"type": "boolean"}
 HISTORY["properties"]["complete"] = {"type": "boolean", "description": "false: older entries of the object were archived"}
@@ -97,7 +102,8 @@ def history(page: HistoryPage) -> dict[str, Any]:
 
 
 def history_entry(entry: Entry) -> dict[str, Any]:
-    """A trail entry as an item of type `system:audit`."""
+    """A trail entry as an item of type `system:audit`, with the spellings that the DMS's clients read and the bare ones."""
+    detail = f"{entry['actionName']}: [{entry['name']}, {entry['state']}]"
     shown = {
         "system:objectId": entry["_id"],
         "system:objectTypeId": "system:audit",
@@ -106,10 +112,15 @@ def history_entry(entry: Entry) -> dict[str, Any]:
         "system:tenant": entry["tenant"],
         "system:creationDate": spell_time(entry["creationDate"]),
         "system:traceId": entry["traceId"],
+        "system:referredObjectId": entry["objectId"],
+        "system:action": entry["action"],
+        "system:subaction": entry["state"],
+        "system:detail": detail,
+        "system:versionNumber": entry["revision"],
         "referredObjectId": entry["objectId"],
         "action": entry["action"],
         "subaction": entry["state"],
-        "detail": f"{entry['actionName']}: [{entry['name']}, {entry['state']}]",
+        "detail": detail,
         "previousState": entry["previousState"],
         "revision": entry["revision"],
         "position": entry["position"],
