@@ -33,6 +33,9 @@ IDENTIFIED: Final = frozenset(Permission)
 """The permission of routes that need no more than an identity of the tenant, whatever it may do."""
 
 
+READING: Final = frozenset({Permission.READ, Permission.AUDIT})
+"""The permissions of calls that change nothing, whatever their method."""
+
 CONDITIONAL: Final = ("If-Match", "If-None-Match", "Idempotency-Key")
 """Headers that a caller rests on: a call that writes honours each, or refuses it by name."""
 
@@ -100,7 +103,7 @@ class Route:
     @property
     def not_honoured(self) -> tuple[str, ...]:
         """The conditional headers that the call refuses: all that it does not declare, where it writes."""
-        if self.method == "GET" or self.permissions in (PUBLIC, frozenset({Permission.READ})):
+        if self.method == "GET" or self.permissions <= READING:
             return ()
         return tuple(header for header in CONDITIONAL if header not in self.headers)
 

@@ -16,6 +16,7 @@ from dms_tags.audit.trail.feed import Feed
 from dms_tags.audit.trail.query import TrailQuery
 from dms_tags.audit.trail.timetravel import Past
 from dms_tags.audit.trail.trail import Trail
+from dms_tags.audit.trail.view import AuditView
 from dms_tags.chains.service import ChainService
 from dms_tags.chains.sessions import Sessions, SessionStore
 from dms_tags.errors import StoreUnavailable
@@ -56,6 +57,7 @@ class Services:
         self.store = TagStore(database)
         self.trail = Trail(database)
         self.audit = TrailQuery(self.trail)
+        self.audit_view = AuditView(database, self.trail, self.audit, self._clock)
         self.past = Past(database)
         self.checkpointer = Checkpointer.of(database, settings)
         self.exporter = Exporter(self.checkpointer, self.store)

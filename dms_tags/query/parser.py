@@ -7,7 +7,7 @@ text can exhaust the process; the bounds below keep what is handed on small enou
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -62,7 +62,7 @@ _PUNCTUATION: Final = {
     "STAR": "*", "SEMICOLON": ";", "LPAR": "(", "RPAR": ")", "LSQB": "[", "RSQB": "]", "DOT": ".", "COMMA": ",",
     "EQ": "=", "NE": "<>", "LT": "<", "LE": "<=", "GT": ">", "GE": ">=",
 }  # fmt: skip
-_SHOWN: Final = {
+SHOWN: Final[Mapping[str, str]] = {
     **_PUNCTUATION,
     "TYPE": "a type",
     "COLUMN": "a column",
@@ -97,7 +97,7 @@ def _parse(text: str) -> Statement:
     try:
         statement: Any = _parser().parse(text)
     except UnexpectedInput as error:
-        raise InvalidQuery(_explain(text, error)) from error
+        raise InvalidQuery(explain(text, error)) from error
     if not isinstance(statement, Statement):
         raise TypeError(f"the grammar gave a {type(statement).__name__}")
     return statement
@@ -113,7 +113,8 @@ def _parser() -> Lark:
     )
 
 
-def _explain(text: str, error: UnexpectedInput) -> str:
+def explain(text: str, error: UnexpectedInput, shown: Mapping[str, str] = SHOWN) -> str:
+    """What was expected where in the text, and what stands there; `shown` names the grammar's terminals."""
     if isinstance(error, UnexpectedToken):
         expected = error.accepts or error.expected
         met = "the end" if error.token.type == "$END" else ascii(str(error.token))
@@ -128,7 +129,7 @@ def _explain(text: str, error: UnexpectedInput) -> str:
     column_met = _COLUMN(text, _offset(text, line, column))
     if column_met is not None and "TAGS" in expected:
         met += f"; {column_met[0]} is none of them: this service keeps tags, and no other metadata of a DMS"
-    wanted = sorted(_SHOWN.get(name, name) for name in expected if name not in ("WS", "SEMICOLON"))
+    wanted = sorted(shown.get(name, name) for name in expected if name not in ("WS", "SEMICOLON"))
     *others, last = wanted or ["something else"]
     return f"line {line}, column {column}: expected {', '.join(others) + ' or ' if others else ''}{last}, found {met}"
 
@@ -137,7 +138,8 @@ def _offset(text: str, line: int, column: int) -> int:
     return sum(len(before) + 1 for before in text.split("\n")[: line - 1]) + column - 1
 
 
-def _refuse(token: Token, reason: str) -> NoReturn:
+def refuse(token: Token, reason: str) -> NoReturn:
+    """Raises `InvalidQuery` with the token's place."""
     raise InvalidQuery(f"line {token.line}, column {token.column}: {reason}")
 
 
@@ -154,30 +156,30 @@ def _unquoted(token: Token) -> str:
     return token[1:-1] if token.type == "STRING" else str(token)
 
 
-def _checked(token: Token, check: Callable[[str], T]) -> T:
+def checked(token: Token, check: Callable[[str], T]) -> T:
     """What `check` makes of the token's text; what it refuses is an error at the token's place."""
     try:
         return check(_unquoted(token))
     except Malformed as error:
-        _refuse(token, error.detail)
+        refuse(token, error.detail)
 
 
 def _bounded(first: Token, values: list[Any]) -> list[Any]:
     if len(values) > MAX_VALUES:
-        _refuse(first, f"IN takes at most {MAX_VALUES:,} values, here are {len(values):,}")
+        refuse(first, f"IN takes at most {MAX_VALUES:,} values, here are {len(values):,}")
     return values
 
 
 def _text(token: Token) -> str:
     text = _unquoted(token)
     if len(text) > MAX_TEXT:
-        _refuse(token, f"a text has at most {MAX_TEXT} characters, this one {len(text):,}")
+        refuse(token, f"a text has at most {MAX_TEXT} characters, this one {len(text):,}")
     return text
 
 
 def _deeper(token: Token, part: _Part) -> int:
     if part.depth >= MAX_DEPTH:
-        _refuse(token, f"parentheses and NOTs nest at most {MAX_DEPTH} deep")
+        refuse(token, f"parentheses and NOTs nest at most {MAX_DEPTH} deep")
     return part.depth + 1
 
 
@@ -203,7 +205,7 @@ class _Builder(Transformer[Token, Any]):
         parts = items[::2]
         size = sum(part.size for part in parts)
         if size > MAX_PREDICATES:
-            _refuse(items[1], f"a statement has at most {MAX_PREDICATES} comparisons")
+            refuse(items[1], f"a statement has at most {MAX_PREDICATES} comparisons")
         return _Part(combine(tuple(part.node for part in parts)), max(part.depth for part in parts), size)
 
     def negate(self, items: list[Any]) -> _Part:
@@ -233,10 +235,10 @@ class _Builder(Transformer[Token, Any]):
         return _Part(Holds(name, part.node), _deeper(parenthesis, part), part.size)
 
     def object_id_is(self, items: list[Any]) -> _Part:
-        return _Part(ObjectIdIn((_checked(items[2], names.object_id),)))
+        return _Part(ObjectIdIn((checked(items[2], names.object_id),)))
 
     def object_id_in(self, items: list[Any]) -> _Part:
-        return _Part(ObjectIdIn(tuple(_checked(item, names.object_id) for item in _bounded(items[0], items[3:-1:2]))))
+        return _Part(ObjectIdIn(tuple(checked(item, names.object_id) for item in _bounded(items[0], items[3:-1:2]))))
 
     def text_is(self, items: list[Any]) -> _Part:
         property_, operator, text = items
@@ -273,7 +275,7 @@ class _Builder(Transformer[Token, Any]):
         return _Part(Between(self._member(items[0]), self._value(items[2]), self._value(items[4])))
 
     def trace_id_is(self, items: list[Any]) -> _Part:
-        return _Part(Compare(Member.TRACE_ID, Operator.EQ, _checked(items[2], names.trace_id)))
+        return _Part(Compare(Member.TRACE_ID, Operator.EQ, checked(items[2], names.trace_id)))
 
     def by_object_id(self, _: list[Any]) -> Order:
         return Order()
@@ -282,15 +284,15 @@ class _Builder(Transformer[Token, Any]):
         return Order(items[0], self._member(items[2]))
 
     def tag(self, items: list[Any]) -> str:
-        return _checked(items[2], names.tag_name)
+        return checked(items[2], names.tag_name)
 
     def operator(self, items: list[Any]) -> Operator:
         return Operator(items[0])
 
     def time(self, items: list[Any]) -> datetime:
-        moment = _checked(items[0], names.time)
+        moment = checked(items[0], names.time)
         if moment > LATEST:
-            _refuse(items[0], "there is no later time to compare with")
+            refuse(items[0], "there is no later time to compare with")
         return moment
 
     def function(self, items: list[Any]) -> Function:
@@ -300,4 +302,4 @@ class _Builder(Transformer[Token, Any]):
         return Member.STATE if column.type == "STATE" else Member.CREATION_DATE
 
     def _value(self, value: Any) -> Any:
-        return _checked(value, names.state) if isinstance(value, Token) else value
+        return checked(value, names.state) if isinstance(value, Token) else value

@@ -11,13 +11,12 @@ from typing import Any, Final
 
 from pymongo.errors import ExecutionTimeout
 
-from dms_tags.errors import InvalidQuery, StoreUnavailable
 from dms_tags.query.compiler import MAX_RUNS, Plan, Way
 from dms_tags.query.filters import KEPT, Filter
 from dms_tags.query.statement import Order, Property
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document
-from dms_tags.tags.share import RETRY_AFTER, Place, Share
+from dms_tags.tags.share import Place, Share, timed_out
 
 MAX_SECONDS: Final = 5.0
 """Time that a statement may take on the server, in seconds; beyond it is `InvalidQuery`."""
@@ -86,15 +85,7 @@ class Finder:
             try:
                 yield
             except ExecutionTimeout as error:
-                if not place.alone:
-                    raise StoreUnavailable(
-                        f"the statement ran for longer than {MAX_SECONDS:g} s beside others; send the request again, or name the "
-                        "state of a tag, so that its queue can be read",
-                        retry_after=RETRY_AFTER,
-                    ) from error
-                raise InvalidQuery(
-                    f"the statement ran for longer than {MAX_SECONDS:g} s: name the state of a tag, so that its queue can be read"
-                ) from error
+                raise timed_out(place, MAX_SECONDS, "name the state of a tag, so that its queue can be read") from error
 
     def _find(self, plan: Plan, limit: int, skip: int, deadline: _Deadline) -> list[Document]:
         if plan.way is Way.SORTED:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from dms_tags.errors import StoreUnavailable
+from dms_tags.errors import InvalidQuery, StoreUnavailable
 
 WAIT_SECONDS: Final = 1.0
 """For so long a caller waits for a place: a usual search is over in milliseconds."""
@@ -25,6 +25,16 @@ class Place:
     """One place of a share; `alone` says that no other place was taken in all the time that it was."""
 
     alone: bool
+
+
+def timed_out(place: Place, seconds: float, advice: str) -> InvalidQuery | StoreUnavailable:
+    """Why a statement that ran out of time is refused: it is its own fault only where it had no company."""
+    if place.alone:
+        return InvalidQuery(f"the statement ran for longer than {seconds:g} s: {advice}")
+    return StoreUnavailable(
+        f"the statement ran for longer than {seconds:g} s beside others; send the request again, or {advice}",
+        retry_after=RETRY_AFTER,
+    )
 
 
 class Share:

@@ -8,20 +8,14 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from dms_tags.api.endpoint import CONDITIONAL, Route
+from dms_tags.api.endpoint import CONDITIONAL, READING, Route
 from dms_tags.app import APIS
-from dms_tags.identity.model import Permission
 from dms_tags.settings import Settings
 from tests.support.app import Service, running
 from tests.support.chains import add, prepare
 from tests.support.metadata import define, put
 
-WRITING = [
-    route
-    for api in APIS
-    for route in api.routes
-    if route.method != "GET" and route.permissions and route.permissions != {Permission.READ}
-]
+WRITING = [route for api in APIS for route in api.routes if route.method != "GET" and not route.permissions <= READING]
 PARTS = {"objectId": "o1", "name": "ocr", "state": "1", "tagId": "tag_01E8Z4Q6J7B6A5P4E3D2C1B0A9", "correlationId": "site-1"}
 
 

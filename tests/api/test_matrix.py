@@ -55,7 +55,7 @@ CONTRACT: Final[dict[str, frozenset[Permission]]] = {
     "POST /api/dms/objects/tags/{}/state/{}": WRITES,
     "POST /api/dms/objects/{}/tags/{}/lease": WRITES,
     "DELETE /api/dms/objects/{}/tags/{}/lease": WRITES,
-    "POST /api/dms/objects/search": READS,
+    "POST /api/dms/objects/search": READS | AUDITS,
     "POST /api/dms/objects/tags": WRITES,
     "POST /api/dms/objects": WRITES,
     "PATCH /api/dms/objects": WRITES,

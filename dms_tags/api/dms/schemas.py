@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from dms_tags.audit.trail.entry import Entry
 from dms_tags.audit.trail.trail import HistoryPage
+from dms_tags.audit.trail.view import ViewPage
 from dms_tags.model import Tag
 from dms_tags.names import spell_time
 
@@ -42,40 +43,54 @@ def objects(properties: Mapping[str, Any], required: list[str]) -> dict[str, Any
     }
 
 
+COUNTS: Final = {
+    "numItems": {"type": "integer"},
+    "hasMoreItems": {"type": "boolean"},
+    "totalNumItems": {"type": "integer"},
+    "totalNumItemsIsLowerBound": {"type": "boolean", "description": "there are more matches than were counted; absent: all were"},
+}
+COUNTED: Final = ["numItems", "hasMoreItems", "totalNumItems"]
+"""What a search tells of its matches, and always."""
+
 TAG_PROPERTIES: Final = {
     "system:tags": _of({"type": "array", "items": ROW}),
     "dms:etags": _of({"type": "array", "items": {"type": "string"}}),
 }
 TAGS: Final = objects(TAG_PROPERTIES, ["system:tags"])
-HISTORY: Final = objects(
-    {
-        name: _of({"type": kind})
-        for name, kind in (
-            ("system:objectId", "string"),
-            ("system:objectTypeId", "string"),
-            ("system:baseTypeId", "string"),
-            ("system:createdBy", "string"),
-            ("system:tenant", "string"),
-            ("system:creationDate", "string"),
-            ("system:traceId", "string"),
-            ("system:referredObjectId", "string"),
-            ("system:action", "integer"),
-            ("system:subaction", "integer"),
-            ("system:detail", "string"),
-            ("system:versionNumber", "integer"),
-            ("referredObjectId", "string"),
-            ("action", "integer"),
-            ("subaction", "integer"),
-            ("detail", "string"),
-            ("revision", "integer"),
-            ("position", "integer"),
-        )
-    },
-    ["system:objectId", "system:action", "system:detail", "action", "detail", "revision", "position"],
-)
+ENTRY: Final = {
+    name: _of({"type": kind})
+    for name, kind in (
+        ("system:objectId", "string"),
+        ("system:objectTypeId", "string"),
+        ("system:baseTypeId", "string"),
+        ("system:createdBy", "string"),
+        ("system:tenant", "string"),
+        ("system:creationDate", "string"),
+        ("system:traceId", "string"),
+        ("system:referredObjectId", "string"),
+        ("system:action", "integer"),
+        ("system:subaction", "integer"),
+        ("system:detail", "string"),
+        ("system:versionNumber", "integer"),
+        ("referredObjectId", "string"),
+        ("action", "integer"),
+        ("subaction", "integer"),
+        ("detail", "string"),
+        ("revision", "integer"),
+        ("position", "integer"),
+    )
+}
+_ALWAYS: Final = ["system:objectId", "system:action", "system:detail", "action", "detail", "revision", "position"]
+HISTORY: Final = objects(ENTRY, _ALWAYS)
 HISTORY["properties"]["hasMoreItems"] = {"type": "boolean"}
 HISTORY["properties"]["complete"] = {"type": "boolean", "description": "false: older entries of the object were archived"}
 HISTORY["required"] += ["hasMoreItems", "complete"]
+AUDIT_FOUND: Final = objects(ENTRY, _ALWAYS)
+AUDIT_FOUND["properties"] |= {
+    **COUNTS,
+    "complete": {"type": "boolean", "description": "false: entries that were archived could have matched"},
+}
+AUDIT_FOUND["required"] += [*COUNTED, "complete"]
 
 
 def row(tag: Tag) -> list[Any]:
@@ -99,6 +114,18 @@ def history(page: HistoryPage) -> dict[str, Any]:
         "hasMoreItems": page.more,
         "complete": page.complete,
     }
+
+
+def audit_page(page: ViewPage) -> dict[str, Any]:
+    """A page of the audit view, as a search is answered."""
+    answer: dict[str, Any] = {
+        "objects": [{"properties": history_entry(entry)} for entry in page.entries],
+        "numItems": len(page.entries),
+        "hasMoreItems": page.more,
+        "totalNumItems": page.total,
+        "complete": page.complete,
+    }
+    return answer | ({"totalNumItemsIsLowerBound": True} if page.bounded else {})
 
 
 def history_entry(entry: Entry) -> dict[str, Any]:

@@ -2,31 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from flask import Response
+from marshmallow import ValidationError, post_load
 
 from dms_tags.api.answers import json_answer
-from dms_tags.api.dms import workflow_schemas
+from dms_tags.api.dms import schemas, workflow_schemas
 from dms_tags.api.dms.api import api
 from dms_tags.api.endpoint import Call
-from dms_tags.api.members import Body, Part, Text, Whole
-from dms_tags.errors import Forbidden, InvalidBody, InvalidParameter
+from dms_tags.api.members import Anything, Body, Choice, Each, Part, Text, Whole
+from dms_tags.errors import Forbidden, InvalidBody, InvalidParameter, InvalidQuery
 from dms_tags.identity.model import Permission
 from dms_tags.model import Tag
-from dms_tags.query import Statement
+from dms_tags.query import Statement, short
+from dms_tags.query.audit import asks_for_audit, parse_audit
 from dms_tags.tags.search import MAX_ITEMS, MAX_SKIP
 
 DEFAULT_ITEMS: Final = 50
 
 
-class Query(Body):
-    """A statement, and which of its objects to give."""
+class FilterBody(Body):
+    """A condition of the short form."""
 
-    statement = Text(required=True, metadata={"minLength": 1, "example": "SELECT * FROM document WHERE system:tags[ocr].state=1"})
+    field = Text(1, data_key="f", required=True, metadata={"example": "system:tags[ocr].state"})
+    operator = Choice(short.OPERATORS, data_key="o", required=True)
+    value = Anything(data_key="v1", required=True, metadata={"description": "a text or a whole number; of in a list of them"})
+    second = Anything(data_key="v2", metadata={"description": "the other end of a range"})
+
+    @post_load
+    def _filter(self, given: Mapping[str, Any], **_: Any) -> short.Filter:
+        return short.Filter(**given)
+
+
+class SortBody(Body):
+    """The order of the short form."""
+
+    field = Text(1, required=True, metadata={"example": "system:objectId"})
+    order = Choice(["asc", "desc"], load_default="asc")
+
+    @post_load
+    def _sort(self, given: Mapping[str, Any], **_: Any) -> short.Sort:
+        return short.Sort(given["field"], given["order"] == "desc")
+
+
+class Query(Body):
+    """A statement, or its short form, and which of its matches to give."""
+
+    statement = Text(metadata={"minLength": 1, "example": "SELECT * FROM document WHERE system:tags[ocr].state=1"})
+    types = Each(Text(1, 128), 1, metadata={"description": "the short form, in place of the statement", "example": ["document"]})
+    filters = Each(Part(FilterBody), short.MAX_FILTERS, metadata={"description": "conditions that all must hold"})
+    sort = Each(Part(SortBody), 1)
     skip = Whole(0, MAX_SKIP, data_key="skipCount", load_default=0)
     limit = Whole(0, MAX_ITEMS, data_key="maxItems", load_default=DEFAULT_ITEMS)
+
+    @post_load
+    def _stated(self, given: dict[str, Any], **_: Any) -> dict[str, Any]:
+        parts = {name: given.pop(name) for name in ("types", "filters", "sort") if name in given}
+        if bool(parts) == ("statement" in given):
+            raise ValidationError('either "statement" is needed or the short form, "types", "filters" and "sort"')
+        statement = short.ShortQuery(**parts).statement() if parts else given["statement"]
+        return {**given, "statement": statement, "short": bool(parts)}
 
 
 class SearchBody(Body):
@@ -38,11 +76,24 @@ class SearchBody(Body):
 SEARCH: Final = SearchBody()
 
 
+@contextmanager
+def _told_in_full(query: Mapping[str, Any]) -> Iterator[None]:
+    """Gives an error's place a text: of the short form the statement that it stands for."""
+    try:
+        yield
+    except InvalidQuery as error:
+        if query["short"]:
+            raise InvalidQuery(f"{error.detail}; the short form says: {query['statement'][:1000]}") from error
+        raise
+
+
 def readable(call: Call, text: str) -> Statement:
     """The statement that the text says.  Raises `InvalidQuery`, and `Forbidden` for a tag that the caller may not read.
 
     To ask about a tag is to read it: a caller could otherwise learn its state by asking.
     """
+    if asks_for_audit(text):
+        raise InvalidQuery("system:audit is what a search finds: entries of the audit trail have no tags to set")
     statement = call.services.search.read(text)
     for name in sorted(statement.names()):
         call.identity.require_name(Permission.READ, name)
@@ -59,11 +110,13 @@ def claimed(call: Call) -> Statement:
     if text is not None:
         return readable(call, text)
     try:
-        return readable(call, call.body()["query"]["statement"])
+        query = call.body()["query"]
     except InvalidBody as error:
         raise InvalidParameter(
             'a claim needs a statement: the query parameter "query", or a body {"query":{"statement":"SELECT * FROM …"}}'
         ) from error
+    with _told_in_full(query):
+        return readable(call, query["statement"])
 
 
 def may_see(call: Call, tags: Iterable[Tag]) -> list[Tag]:
@@ -75,14 +128,22 @@ def may_see(call: Call, tags: Iterable[Tag]) -> list[Tag]:
     "POST",
     "/objects/search",
     section="workflow",
-    permission=Permission.READ,
+    permission=frozenset({Permission.READ, Permission.AUDIT}),
     body=SEARCH,
-    responses={200: workflow_schemas.FOUND},
+    responses={200: {"anyOf": [workflow_schemas.FOUND, schemas.AUDIT_FOUND]}},
 )
 def search(call: Call) -> Response:
-    """The objects of a statement."""
+    """The objects of a statement, or of system:audit the entries of the trail.
+
+    Objects take the permission read; entries audit, or read where the statement names one object.
+    """
     query = call.body()["query"]
-    page = call.services.search.page(call.identity.tenant, readable(call, query["statement"]), query["skip"], query["limit"])
+    if asks_for_audit(query["statement"]):
+        return _audit_view(call, query)
+    call.identity.require(Permission.READ)
+    with _told_in_full(query):
+        statement = readable(call, query["statement"])
+    page = call.services.search.page(call.identity.tenant, statement, query["skip"], query["limit"])
     answer: dict[str, Any] = {
         "objects": [
             {"properties": workflow_schemas.object_properties(object_id, may_see(call, tags))} for object_id, tags in page.objects
@@ -92,3 +153,14 @@ def search(call: Call) -> Response:
         "totalNumItems": page.total,
     }
     return json_answer(answer | ({"totalNumItemsIsLowerBound": True} if page.bounded else {}))
+
+
+def _audit_view(call: Call, query: Mapping[str, Any]) -> Response:
+    with _told_in_full(query):
+        statement = parse_audit(query["statement"])
+    audits = Permission.AUDIT in call.identity.permissions
+    if statement.object_id is None:
+        call.identity.require(Permission.AUDIT)
+    prefixes = None if audits else call.identity.read_prefixes
+    page = call.services.audit_view.page(call.identity.tenant, statement, query["skip"], query["limit"], prefixes)
+    return json_answer(schemas.audit_page(page))

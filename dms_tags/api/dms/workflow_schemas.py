@@ -21,13 +21,8 @@ CLAIMED: Final = schemas.objects(
 )
 
 FOUND: Final = schemas.objects(_OBJECT, ["system:objectId", "system:tags", "dms:etags"])
-FOUND["properties"] |= {
-    "numItems": {"type": "integer"},
-    "hasMoreItems": {"type": "boolean"},
-    "totalNumItems": {"type": "integer"},
-    "totalNumItemsIsLowerBound": {"type": "boolean", "description": "there are more matches than were counted; absent: all were"},
-}
-FOUND["required"] += ["numItems", "hasMoreItems", "totalNumItems"]
+FOUND["properties"] |= schemas.COUNTS
+FOUND["required"] += schemas.COUNTED
 
 RESULTS: Final = {
     "type": "object",

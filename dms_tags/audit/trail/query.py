@@ -41,7 +41,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class Plan:
     """A question as MongoDB is asked it: a filter, the index that answers it, and what that index runs along."""
 
     where: Document
@@ -70,7 +70,7 @@ class TrailQuery:
                 raise gone(cut)  # what the page before ended with was archived meanwhile
             head = self._trail.head(tenant)
             low, high = self.bounds(tenant, filters, head, cut)
-            plan = self._plan(tenant, filters, low, high)
+            plan = self.plan(tenant, filters, low, high)
             entries = self._read(plan, descending=descending, start=start, limit=limit + 1)
             more = len(entries) > limit
             following = spell_cursor(entries[limit - 1], filters, descending=descending) if more else None
@@ -91,7 +91,7 @@ class TrailQuery:
         Raises `Gone` where entries that were still to come are archived meanwhile: then nothing is skipped in silence.
         """
         low, high = self.bounds(tenant, filters, upto, cut)
-        plan = self._plan(tenant, filters, low, high)
+        plan = self.plan(tenant, filters, low, high)
         start: Entry | None = None
         done = low
         while True:
@@ -141,11 +141,12 @@ class TrailQuery:
         recorded: datetime = entry["recordedAt"]
         return recorded
 
-    def _plan(self, tenant: str, filters: Filters, low: int, high: int) -> _Plan:
+    def plan(self, tenant: str, filters: Filters, low: int, high: int) -> Plan:
+        """How MongoDB is asked for what matches above `low`, up to `high`."""
         where: Document = {"tenant": tenant, "position": {"$gt": low, "$lte": high}}
         resources = {filters.resource, filters.object_id and f"object/{filters.object_id}"} - {None}
         if len(resources) == 2 or low >= high:
-            return _Plan({"tenant": tenant, "position": {"$lt": 0}}, "position", "position")
+            return Plan({"tenant": tenant, "position": {"$lt": 0}}, "position", "position")
         for member in resources:
             where["resource"] = member
         if filters.within is not None:
@@ -163,8 +164,8 @@ class TrailQuery:
         given = where.keys() - {"tenant", "position"}
         if "resource" in given and not given & {"name", "traceId"}:
             self._along_revisions(where, low, high)
-            return _Plan(where, "revision", "revision")
-        return _Plan(where, _hint(given), "position")
+            return Plan(where, "revision", "revision")
+        return Plan(where, _hint(given), "position")
 
     def _along_revisions(self, where: Document, low: int, high: int) -> None:
         """Turns the range of positions into one of the resource's revisions, which run with them and are dense."""
@@ -199,7 +200,7 @@ class TrailQuery:
             entries = self._trail.entries.find(where, {hint: 1, member: 1}, sort=[(hint, direction)], limit=1, hint=hint)
             return next(iter(entries), None)
 
-    def _read(self, plan: _Plan, *, descending: bool, start: Mapping[str, Any] | None, limit: int) -> list[Entry]:
+    def _read(self, plan: Plan, *, descending: bool, start: Mapping[str, Any] | None, limit: int) -> list[Entry]:
         where = plan.where
         if start is not None:
             bounds = dict(where[plan.along])
