@@ -30,6 +30,7 @@ class Kind(StrEnum):
     WAN = "wan"
     ACCOUNT = "account"
     CHAIN_TAG = "chain-tag"
+    CHAIN_USER = "chain-user"
     CHAIN = "chain"
     DEFINITION = "definition"
     TOKEN = "token"  # noqa: S105 - a kind of resource, not a secret

@@ -19,6 +19,7 @@ from dms_tags.audit.trail.trail import Trail
 from dms_tags.audit.trail.view import AuditView
 from dms_tags.chains.service import ChainService
 from dms_tags.chains.sessions import Sessions, SessionStore
+from dms_tags.chains.users import ChainUsers
 from dms_tags.errors import StoreUnavailable
 from dms_tags.identity.authenticator import authenticator
 from dms_tags.identity.store import TokenStore
@@ -77,6 +78,8 @@ class Services:
         self.measuring = Measuring(
             database, self.definitions, self.leases, self.checkpointer, self.subscriptions, Kept.of_service()
         )
+
+        self.chain_users = ChainUsers(database, self.store, self.chains)
         tokens = TokenStore(database, self.store)
         self.sessions = Sessions(SessionStore(database, self.store), database.clock.now)
         self.guard = Guard(settings, authenticator(settings, tokens, database.clock.now))

@@ -20,6 +20,22 @@ MAX_VALUE: Final = 255
 MAX_MODEL_CLASS: Final = 64
 
 
+MAX_IDENTIFIER: Final = 128
+MAX_USER_TAGS: Final = 200
+"""Tags on one user, at most."""
+
+
+class Identifier(StrEnum):
+    """What a chain knows its users by; each kind names users of its own."""
+
+    USER_ID = "user_id"
+    ENTITY_CODE = "entity_code"
+    EMAIL_ADDRESS = "email_address"
+    PHONE_NUMBER = "phone_number"
+    MEMBER_NUMBER = "member_number"
+    AUTHENTICATION_POINT = "authentication_point_identifier"
+
+
 class Access(StrEnum):
     """What a session may do to the tags of a chain."""
 
@@ -77,6 +93,49 @@ class ChainTag:
         """`value`, `active` and `deleted`."""
         state: Mapping[str, Any] = self.tag.state
         return state
+
+
+@dataclass(frozen=True, slots=True)
+class ChainUser:
+    """A user of a chain, by one of its identifiers; the value of a `user_id` is a whole number, of the others a text."""
+
+    chain: int
+    identifier: Identifier
+    value: int | str
+
+    def resource(self, tenant: str) -> Resource:
+        """What the user's tags hang on."""
+        return Resource(tenant, Kind.CHAIN_USER, self.id, within=within(self.chain))
+
+    @property
+    def id(self) -> str:
+        """Chain, kind of identifier and its value, as the trail spells a user."""
+        return f"{self.chain}.{self.identifier}.{self.value}"
+
+    @classmethod
+    def of(cls, user_id: str) -> ChainUser:
+        """The user of an `id`."""
+        chain, kind, value = user_id.split(".", 2)
+        identifier = Identifier(kind)
+        return cls(int(chain), identifier, int(value) if identifier is Identifier.USER_ID else value)
+
+
+@dataclass(frozen=True, slots=True)
+class UserTag:
+    """A chain's tag that is set on a user; `mark` tells since when, in which trace, and its ETag."""
+
+    tag: ChainTag
+    mark: Tag
+
+
+def mark(tag_id: int) -> str:
+    """How a user's tag is called: by the chain's tag that it stands for."""
+    return f"{Kind.CHAIN_TAG}/{tag_id}"
+
+
+def marked(name: str) -> int:
+    """The id of the chain's tag that a user's tag stands for."""
+    return int(name.partition("/")[2])
 
 
 def state(value: str, *, active: bool, deleted: bool = False) -> dict[str, Any]:

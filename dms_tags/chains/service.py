@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -15,10 +15,10 @@ from dms_tags.audit.trail.timetravel import Past
 from dms_tags.bounded import Bounded
 from dms_tags.chains.chains import Chains
 from dms_tags.chains.model import Access, Chain, ChainTag, Session, resource, state, within
-from dms_tags.errors import Forbidden, StateMismatch, TagDeleted, TagNotFound
-from dms_tags.model import Change, Changed, Resource, Tag, Terms, Verb
+from dms_tags.errors import Forbidden, InvalidParameter, StateMismatch, TagDeleted, TagNotFound
+from dms_tags.model import Change, Changed, Kind, Resource, Tag, Terms, Verb
 from dms_tags.store.database import Database, store_errors
-from dms_tags.store.documents import tag_of
+from dms_tags.store.documents import Document, tag_of
 from dms_tags.store.registry import Registry
 from dms_tags.tags import refusals
 from dms_tags.tags.revise import revise
@@ -44,7 +44,7 @@ class ChainService:
 
     def add(self, session: Session, chain_id: int, value: str, model_class: str, terms: Terms) -> tuple[ChainTag, Changed]:
         """Makes an active tag; its id is higher than every one before."""
-        chain = self._chain(session, chain_id, Access.WRITE)
+        chain = self.chain(session, chain_id, Access.WRITE)
         if terms.idempotency is None:
             tag_id = self._next_id(session.tenant)
         else:
@@ -101,10 +101,43 @@ class ChainService:
             return ChainTag(tag_id, chain, kept["model_class"], tag)
         raise TagNotFound(f"there was no tag {tag_id} at that time")
 
+    def of_chain(self, tenant: str, chain: Chain, tag_ids: Iterable[int]) -> dict[int, ChainTag]:
+        """Those of the tags that are the chain's, by id."""
+        keys = [resource(tenant, tag_id).key for tag_id in tag_ids]
+        return {tag.id: tag for tag in self._several({"_id": {"$in": keys}, "within": within(chain.id)}, chain, len(keys))}
+
+    def valued(self, tenant: str, chain: Chain, value: str) -> ChainTag | None:
+        """The tag of the chain that has the value and is not deleted; None: there is none.
+
+        Raises `InvalidParameter` where there are several.
+        """
+        # Whole states, as they are written: the queue index then leads to them
+        states = [state(value, active=active) for active in (True, False)]
+        query = {
+            "tenant": tenant,
+            "kind": str(Kind.CHAIN_TAG),
+            "tags": {"$elemMatch": {"name": TAG, "state": {"$in": states}}},
+            "within": within(chain.id),
+        }
+        tags = self._several(query, chain, 2, hint="queue")
+        if len(tags) > 1:
+            raise InvalidParameter(
+                f"value: several tags of the chain have it, {tags[0].id} and {tags[1].id} for instance; give tag_id"
+            )
+        return tags[0] if tags else None
+
+    def _several(self, query: dict[str, Any], chain: Chain, limit: int, hint: str | None = None) -> list[ChainTag]:
+        if not limit:
+            return []
+        with store_errors():
+            documents = list(self._database.tags.find(query, {"attributes": 1, "tags": 1}, limit=limit, hint=hint))
+        return [_listed(document, chain) for document in documents]
+
     def list(self, session: Session, chain_id: int, *, only_active: bool, limit: int, offset: int) -> list[ChainTag]:
         """Tags of a chain in order of id, deleted ones too unless `only_active`."""
-        chain = self._chain(session, chain_id, Access.READ)
-        query: dict[str, Any] = {"tenant": session.tenant, "within": within(chain_id)}
+        chain = self.chain(session, chain_id, Access.READ)
+        # The chain's users are within it too, and have no order
+        query: dict[str, Any] = {"tenant": session.tenant, "within": within(chain_id), "attributes.order": {"$gte": 1}}
         if only_active:
             query["tags.state.active"] = True
         with store_errors():
@@ -113,12 +146,10 @@ class ChainService:
                     query, {"attributes": 1, "tags": 1}, sort=[("attributes.order", 1)], skip=offset, limit=limit
                 )
             )
-        return [
-            ChainTag(document["attributes"]["order"], chain, document["attributes"]["model_class"], tag_of(document["tags"][0]))
-            for document in documents
-        ]
+        return [_listed(document, chain) for document in documents]
 
-    def _chain(self, session: Session, chain_id: int, access: Access) -> Chain:
+    def chain(self, session: Session, chain_id: int, access: Access) -> Chain:
+        """The chain.  Raises `Forbidden` where the session lacks the access, or there is no such chain."""
         chain = self.chains.find(session.tenant, chain_id) if session.may(access, chain_id) else None
         if chain is None:
             raise Forbidden("the user has insufficient permissions for this chain, or it does not exist")
@@ -135,7 +166,7 @@ class ChainService:
                     raise Forbidden("the user has insufficient permissions for this tag, or it does not exist")
                 raise TagNotFound(f"there is no tag {tag_id}")
             self._attributes.put((session.tenant, of.id), kept)
-        return of, kept, self._chain(session, kept["chain"], access)
+        return of, kept, self.chain(session, kept["chain"], access)
 
     def _replace(self, change: Change, wanted: dict[str, Any]) -> Changed:
         """Replaces the whole state, in one write and without reading it: of a tag that is not deleted."""
@@ -165,6 +196,11 @@ class ChainService:
                 return int(counted["value"])
             with store_errors(), suppress(DuplicateKeyError):
                 self._counters.insert_one({**counter, "value": 0})
+
+
+def _listed(document: Document, chain: Chain) -> ChainTag:
+    kept = document["attributes"]
+    return ChainTag(kept["order"], chain, kept["model_class"], tag_of(document["tags"][0]))
 
 
 def _require_there(tag: Tag) -> None:

@@ -26,6 +26,12 @@ TAG_INDEXES: Final[tuple[tuple[str, list[tuple[str, int]], dict[str, Any]], ...]
         [("tenant", 1), ("tags.name", 1), ("_id", 1)],
         {"partialFilterExpression": {"kind": {"$in": ["account", "site", "user", "wan"]}}},
     ),
+    # the users of a chain's tag, page by page
+    (
+        "tag_users",
+        [("tenant", 1), ("kind", 1), ("tags.name", 1), ("_id", 1)],
+        {"partialFilterExpression": {"kind": "chain-user"}},
+    ),
     (
         "leases",
         [("tags.lease.until", 1)],

@@ -31,6 +31,7 @@ WHOLE: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", f"/tags/{TAG}/values"): {"correlation_type": "site", "correlation_id": "a", "value": "x"},
     ("POST", "/auth/add-tag"): {"chain_id": 1, "value": "x", "model_class": "user"},
     ("POST", "/auth/alter-tag"): {"id": 1, "value": "x"},
+    ("POST", "/auth/add-user-tag"): {"chain_id": 1, "user_id": 77, "tag_id": 1},
 }
 """A body of each call that takes one."""
 

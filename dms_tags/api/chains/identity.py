@@ -7,6 +7,7 @@ from typing import Final
 
 from flask import Request
 
+from dms_tags.api.endpoint import Call
 from dms_tags.api.services import Services
 from dms_tags.chains.model import Session
 from dms_tags.errors import Forbidden
@@ -37,6 +38,13 @@ def identify(services: Services, call: Request) -> SessionIdentity:
     identity = SessionIdentity(session.tenant, session.actor, PERMISSIONS, session=session)
     services.guard.count(identity)
     return identity
+
+
+def session_of(call: Call) -> Session:
+    """The session of a call that `identify` let in."""
+    identity = call.identity
+    assert isinstance(identity, SessionIdentity)  # noqa: S101 - the API's own `identify` makes no other
+    return identity.session
 
 
 def _header(call: Request, names: tuple[str, ...]) -> str | None:

@@ -69,7 +69,7 @@ EXCLUDE_INACTIVE: Final = Parameter(
 )
 
 
-class _Parameters(Body):
+class Parameters(Body):
     """A body of the chain tags API, JSON or form; what is wrong with it is told by the API's own codes."""
 
     def refusal(self, member: str, reason: str) -> Malformed:
@@ -81,7 +81,7 @@ class _Parameters(Body):
         return InvalidParameter(f"{member}: {reason}")
 
 
-class AlterBody(_Parameters):
+class AlterBody(Parameters):
     """What to alter of a tag."""
 
     EXAMPLE: ClassVar = {"id": 1, "value": "baby_club_march_2025", "active": True}
@@ -91,7 +91,7 @@ class AlterBody(_Parameters):
     active = Flag(load_default=None, metadata={"description": "in a form true, false, 1 or 0"})
 
 
-class AddBody(_Parameters):
+class AddBody(Parameters):
     """A new tag."""
 
     EXAMPLE: ClassVar = {"chain_id": 1, "value": "baby_club_march_2025", "model_class": "user"}
@@ -112,10 +112,10 @@ def tag_document(tag: ChainTag) -> dict[str, Any]:
     return {
         "active": tag.state["active"],
         "chain": {"email_address": chain.email, "id": chain.id, "name": chain.name, "phone_number": chain.phone},
-        "created_date": _spell(tag.tag.since),
+        "created_date": spell(tag.tag.since),
         "deleted": tag.state["deleted"],
         "id": tag.id,
-        "last_modified_date": _spell(tag.tag.changed),
+        "last_modified_date": spell(tag.tag.changed),
         "model_class": tag.model_class,
         "value": tag.state["value"],
     }
@@ -154,5 +154,6 @@ TAGS: Final = envelope_schema(
 )
 
 
-def _spell(moment: datetime) -> str:
+def spell(moment: datetime) -> str:
+    """A time as the API's clients read it: whole seconds, `+00:00`."""
     return f"{moment:%Y-%m-%dT%H:%M:%S}+00:00"
