@@ -7,7 +7,7 @@ Whoever deletes one first marks it as ending, then waits until every hold has ru
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import monotonic, sleep
@@ -16,7 +16,7 @@ from typing import Any, Final
 from pymongo.errors import DuplicateKeyError
 
 from dms_tags.bounded import Bounded
-from dms_tags.errors import DefinitionNotFound, InUse, RevisionMismatch, TagNotFound
+from dms_tags.errors import DefinitionNotFound, InUse, InvalidParameter, RevisionMismatch, TagNotFound
 from dms_tags.metadata.label_keys import Keys
 from dms_tags.metadata.model import Draft, LabelDefinition, new_tag_id
 from dms_tags.metadata.store import LABEL, LabelReader
@@ -35,15 +35,32 @@ WAIT_SECONDS: Final = 0.5
 
 SWEEP: Final = 500
 HELD: Final = 10_000
+SHOWN: Final = 10
+"""Values that a refusal names of those that are allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The right to write values of a definition until a moment of this process's monotonic clock."""
+    """The right to write values of a definition until a moment of this process's monotonic clock, and those that it allows.
+
+    `allowed` are their spellings by what is the same in any letter case; none: it allows any value.
+    """
 
     tenant: str
     tag_id: str
     until: float
+    allowed: Mapping[str, str]
+
+    def spelled(self, value: str) -> str:
+        """The value as the definition spells it.  Raises `InvalidParameter` for one that it does not allow."""
+        if not self.allowed:
+            return value
+        spelling = self.allowed.get(folded(value))
+        if spelling is None:
+            listed = ", ".join(list(self.allowed.values())[:SHOWN])
+            more = "" if len(self.allowed) <= SHOWN else f" and {len(self.allowed) - SHOWN} more"
+            raise InvalidParameter(f"value: {value[:60]!r} is none of the values that {self.tag_id} allows: {listed}{more}")
+        return spelling
 
 
 class LabelDefinitions:
@@ -55,7 +72,7 @@ class LabelDefinitions:
         self._spellings = spellings
         self._made = Registry(database, "definition_keys")
         self._keys = Keys(database)
-        self._held: Bounded[tuple[str, str], float] = Bounded(HELD)
+        self._held: Bounded[tuple[str, str], Hold] = Bounded(HELD)
 
     def get(self, tenant: str, tag_id: str) -> LabelDefinition:
         """A definition in force.  Raises `DefinitionNotFound`."""
@@ -67,12 +84,13 @@ class LabelDefinitions:
 
     def hold(self, tenant: str, tag_id: str) -> Hold:
         """The right to write values of a definition for a moment.  Raises `DefinitionNotFound`."""
-        until = self._held.get((tenant, tag_id))
-        if until is None or monotonic() >= until:
+        hold = self._held.get((tenant, tag_id))
+        if hold is None or monotonic() >= hold.until:
             until = monotonic() + HOLD_SECONDS
-            self.get(tenant, tag_id)
-            self._held.put((tenant, tag_id), until)
-        return Hold(tenant, tag_id, until)
+            definition = self.get(tenant, tag_id)
+            hold = Hold(tenant, tag_id, until, {folded(value): value for value in definition.allowed_values})
+            self._held.put((tenant, tag_id), hold)
+        return hold
 
     def confirm(self, hold: Hold) -> None:
         """Raises `DefinitionNotFound` where the definition went, or may go, before what was written under the hold was there."""
@@ -107,6 +125,8 @@ class LabelDefinitions:
             return self._replace(tenant, tag_id, replaced, terms, folded(draft.key))
         except DuplicateKeyError as error:
             raise _taken(draft) from error
+        finally:
+            self._held.forget((tenant, tag_id))  # other processes know what it says now once their hold has run out
 
     def delete(self, tenant: str, tag_id: str, terms: Terms, *, force: bool) -> Changed:
         """Ends a definition, with `force` its values too; a deletion that was cut short is finished by the next one.

@@ -14,13 +14,15 @@ from typing import Any, Final
 
 from dms_tags.errors import InvalidParameter
 from dms_tags.model import Kind, Resource, Tag
-from dms_tags.names import composed
+from dms_tags.names import composed, folded
 
 TYPES: Final = (Kind.ACCOUNT, Kind.SITE, Kind.USER, Kind.WAN)
 """The kinds of resource that carry labels: `correlation_type` on the wire."""
 
 MAX_KEY: Final = 100
 MAX_VALUE: Final = 255
+MAX_ALLOWED: Final = 100
+"""Values that a definition may list, at most: the whole list is in every entry that records its definition."""
 COLOR_PATTERN: Final = "#[0-9A-Fa-f]{6}"
 TAG_ID_PATTERN: Final = "tag_[0-9A-HJKMNP-TV-Z]{26}"
 
@@ -34,22 +36,36 @@ is_tag_id = re.compile(TAG_ID_PATTERN).fullmatch
 class Draft:
     """What a client says of a definition: a key, a colour `#RRGGBB`, the types of resource that should have a value.
 
-    `mandatory_on` None: not said, so a new definition has none, and one that is there keeps those it has.
+    `mandatory_on` None: not said, so a new definition has none, and one that is there keeps those it has; likewise
+    `allowed_values`, of which none means any.
     """
 
     key: str
     color: str
     mandatory_on: tuple[Kind, ...] | None = None
+    allowed_values: tuple[str, ...] | None = None
 
     def state(self, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The definition as the trail shows it, in place of the one `before`.  Raises `InvalidParameter`."""
         kinds = before["mandatory_on"] if self.mandatory_on is None and before else self.mandatory_on or ()
-        return {"key": name_of(self.key, "key", MAX_KEY), "color": self.color, "mandatory_on": [str(kind) for kind in kinds]}
+        allowed = (before or {}).get("allowed_values") if self.allowed_values is None else self._allowed(self.allowed_values)
+        state = {"key": name_of(self.key, "key", MAX_KEY), "color": self.color, "mandatory_on": [str(kind) for kind in kinds]}
+        return {**state, "allowed_values": allowed} if allowed else state
+
+    @staticmethod
+    def _allowed(values: tuple[str, ...]) -> list[str]:
+        spelled = [name_of(value, "allowed_values", MAX_VALUE) for value in values]
+        if len({folded(value) for value in spelled}) < len(spelled):
+            raise InvalidParameter("allowed_values: two of them differ in letter case alone, or not at all; once is right")
+        return spelled
 
 
 @dataclass(frozen=True, slots=True)
 class LabelDefinition:
-    """A definition as it stands; `tag` has its times, trace id and ETag.  `ending`: it is being deleted, nothing is set any more."""
+    """A definition as it stands; `tag` has its times, trace id and ETag.  `ending`: it is being deleted, nothing is set any more.
+
+    Where it has `allowed_values` it takes no others.
+    """
 
     id: str
     key: str
@@ -57,13 +73,15 @@ class LabelDefinition:
     mandatory_on: tuple[Kind, ...]
     tag: Tag
     ending: bool = False
+    allowed_values: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, tag_id: str, tag: Tag) -> LabelDefinition:
         """The definition that the one tag of its resource tells."""
         state: Mapping[str, Any] = tag.state
         kinds = tuple(map(Kind, state["mandatory_on"]))
-        return cls(tag_id, state["key"], state["color"], kinds, tag, state.get("ending", False))
+        allowed = tuple(state.get("allowed_values", ()))
+        return cls(tag_id, state["key"], state["color"], kinds, tag, state.get("ending", False), allowed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,14 +37,25 @@ class MetadataService:
         """Sets a label on a resource, in place of any value it has; a value that the definition has in another letter
         case takes that spelling.  Accents are kept in Unicode's composed form.
 
-        Raises `DefinitionNotFound`, `InvalidParameter` for a resource of another type, `TraceMismatch`, `RevisionMismatch`.
+        Raises `DefinitionNotFound`, `InvalidParameter` for a resource of another type and for a value that the definition does
+        not allow, `TraceMismatch`, `RevisionMismatch`.
         """
-        value = name_of(value, "value", MAX_VALUE)
         hold = self.definitions.hold(tenant, tag_id)
+        value = name_of(value, "value", MAX_VALUE)
         resource = Resource(tenant, kind, correlation_id)
         change = terms.change(resource, tag_id, Verb.SET, value, max_tags=None)
+        try:
+            value = hold.spelled(value)
+        except InvalidParameter:
+            kept = None if terms.idempotency is None else self._store.kept_answer(change)
+            if kept is None:
+                raise
+            return kept  # it was allowed when the request came before
+        change = replace(change, state=value)
         self._settle_type(change)
-        changed = self._store.change(replace(change, state=self._settle_spelling(change)))
+        spelling = self._settle_spelling(change)
+        # What the definition lists is spelt as it is there, whatever was set before it did
+        changed = self._store.change(replace(change, state=value if hold.allowed else spelling))
         try:
             self.definitions.confirm(hold)
         except DefinitionNotFound:
@@ -100,6 +111,17 @@ class MetadataService:
             for definition in self.reader.definitions(tenant)
             if kind in definition.mandatory_on and definition.id not in present
         ]
+
+    def lacking(self, tenant: str, tag_id: str, kind: Kind, *, after: str = "", limit: int) -> tuple[list[str], str | None]:
+        """Up to `limit` ids of resources of a type that have no value of a label which is mandatory there, in order of id.
+
+        And what the next page begins `after`, None: that was all.  A page looks at so many resources and no more, so it may
+        have fewer, or none, although others follow.
+        Raises `DefinitionNotFound`, and `InvalidParameter` where it is not mandatory.
+        """
+        if kind not in self.definitions.get(tenant, tag_id).mandatory_on:
+            raise InvalidParameter(f"correlation_type: {tag_id} is not mandatory on a {kind}, so none lacks it")
+        return self.reader.lacking(tenant, tag_id, kind, after=after, limit=limit)
 
     def _settle_type(self, change: Change) -> None:
         resource = change.resource

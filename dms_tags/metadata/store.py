@@ -14,6 +14,9 @@ from dms_tags.store.documents import Document, tag_of
 LABEL: Final = "label"
 """The name of the one tag of a definition's resource; its state is the definition."""
 
+LOOKED_AT: Final = 2_000
+"""Resources that one page of those that lack a label looks at, at most."""
+
 _FIELDS: Final = {"kind": 1, "id": 1, "tags": 1}
 
 
@@ -51,6 +54,21 @@ class LabelReader:
             for tag in _tags(document)
             if tag.name == tag_id
         ]
+
+    def lacking(self, tenant: str, tag_id: str, kind: Kind, *, after: str, limit: int) -> tuple[list[str], str | None]:
+        """Ids of resources of a type that have no value of a definition, and what the next page begins after; see the service."""
+        ids = {"$gt": Resource(tenant, kind, after).key, "$lt": f"{tenant}/{kind}0"}  # 0 is the character after the slash
+        fields = {"id": 1, "tags": {"$elemMatch": {"name": tag_id}}}
+        lacking: list[str] = []
+        looked = 0
+        with store_errors():
+            for document in self._tags.find({"_id": ids}, fields, sort=[("_id", 1)], limit=LOOKED_AT, batch_size=LOOKED_AT):
+                looked += 1
+                if not document.get("tags"):
+                    lacking.append(document["id"])
+                if len(lacking) == limit or looked == LOOKED_AT:
+                    return lacking, document["id"]
+        return lacking, None
 
     def _definitions(self, query: Document, limit: int) -> list[LabelDefinition]:
         query["tags"] = {"$elemMatch": {"name": LABEL, "state.ending": {"$ne": True}}}

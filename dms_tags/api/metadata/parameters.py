@@ -31,6 +31,9 @@ TYPE: Final = Parameter(
     schemas.CORRELATION_TYPE,
     "the resource's type; with it the answer names in X-Missing-Tags the mandatory labels that it lacks",
 )
+LACKING_TYPE: Final = Parameter(
+    "correlation_type", schemas.correlation_type, schemas.CORRELATION_TYPE, "the type of the resources", required=True
+)
 FORCE: Final = boolean("force", "remove the values too")
 _NEXT: Final = "the page that begins after this; the answer's header Link (rel=next) has the address of the next page"
 TAG_PAGE: Final = (
@@ -40,5 +43,9 @@ TAG_PAGE: Final = (
 VALUE_PAGE: Final = (
     integer("limit", 1, 1000, "values on a page", 1000),
     Parameter("cursor", _value_cursor, {"type": "string", "minLength": 1}, _NEXT),
+)
+LACKING_PAGE: Final = (
+    integer("limit", 1, 1000, "resources on a page", 1000),
+    Parameter("cursor", schemas.correlation_id, {"type": "string", "minLength": 1}, _NEXT),
 )
 AT: Final = moment("at", "the tags and their definitions as they stood at this time; without X-Missing-Tags")

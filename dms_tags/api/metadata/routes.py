@@ -15,7 +15,7 @@ from dms_tags.api.links import absolute
 from dms_tags.api.locks import ADD_HEADERS, CHANGE_HEADERS
 from dms_tags.api.metadata import schemas
 from dms_tags.api.metadata.errors import ERROR_SCHEMA, render
-from dms_tags.api.metadata.parameters import AT, FORCE, PATH, TAG_PAGE, TYPE, VALUE, VALUE_PAGE
+from dms_tags.api.metadata.parameters import AT, FORCE, LACKING_PAGE, LACKING_TYPE, PATH, TAG_PAGE, TYPE, VALUE, VALUE_PAGE
 from dms_tags.api.parameters import TRACE_ID_MUST_MATCH
 from dms_tags.errors import InvalidParameter
 from dms_tags.identity.model import Identity, Permission
@@ -211,6 +211,30 @@ def delete_value(call: Call, tag_id: str, correlation_id: str) -> Response:
 def find_resources(call: Call, tag_id: str) -> Response:
     """Find resources by a tag's value."""
     return _values(call, tag_id, call.arguments["value"])
+
+
+@api.route(
+    "GET",
+    "/tags/{tagId}/missing",
+    permission=Permission.READ,
+    path_parameters=PATH,
+    check=_may_read,
+    parameters=(LACKING_TYPE, *LACKING_PAGE),
+    gives=("Link",),
+    responses={200: schemas.LACKING},
+)
+def list_lacking(call: Call, tag_id: str) -> Response:
+    """The resources of a type that lack a mandatory tag.
+
+    A page looks at 2000 resources and no more: it may have few of them, or none, although the Link leads to others.
+    """
+    asked = call.arguments
+    kind = asked["correlation_type"]
+    lacking, following = call.services.metadata.lacking(
+        call.identity.tenant, tag_id, kind, after=asked["cursor"] or "", limit=asked["limit"]
+    )
+    listed = [{"correlation_id": correlation_id, "correlation_type": str(kind)} for correlation_id in lacking]
+    return _paged(call, json_answer(listed), following)
 
 
 @api.route(

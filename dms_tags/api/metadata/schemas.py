@@ -10,7 +10,18 @@ from marshmallow import ValidationError, post_load
 from dms_tags import names
 from dms_tags.api.members import Anything, Body, Choice, Each, Missing, Text
 from dms_tags.errors import DefinitionNotFound, InvalidObjectId, InvalidParameter, Malformed, ParameterMissing
-from dms_tags.metadata.model import COLOR_PATTERN, MAX_KEY, MAX_VALUE, TYPES, Draft, LabelDefinition, Value, is_color, is_tag_id
+from dms_tags.metadata.model import (
+    COLOR_PATTERN,
+    MAX_ALLOWED,
+    MAX_KEY,
+    MAX_VALUE,
+    TYPES,
+    Draft,
+    LabelDefinition,
+    Value,
+    is_color,
+    is_tag_id,
+)
 from dms_tags.model import Kind
 from dms_tags.names import spell_time
 
@@ -54,6 +65,11 @@ DEFINITION: Final[dict[str, Any]] = {
         "key": {"type": "string", "maxLength": MAX_KEY, "example": "Region"},
         "color": {"type": "string", "pattern": f"^{COLOR_PATTERN}$", "example": "#3F51B5"},
         "mandatory_on": {"type": "array", "items": CORRELATION_TYPE},
+        "allowed_values": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "the values that it takes; absent: any",
+        },
         "created_at": TIME,
         "updated_at": TIME,
     },
@@ -65,6 +81,15 @@ DEFINITION_WITH_VALUES: Final[dict[str, Any]] = {
         **DEFINITION["properties"],
         "values": {"type": "array", "maxItems": EMBEDDED, "items": VALUE},
         "more_values": {"type": "boolean", "description": f"true: there are more than these {EMBEDDED}"},
+    },
+}
+LACKING: Final[dict[str, Any]] = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["correlation_id", "correlation_type"],
+        "properties": {"correlation_id": {"type": "string"}, "correlation_type": CORRELATION_TYPE},
+        "example": {"correlation_id": EXAMPLE_SITE, "correlation_type": "site"},
     },
 }
 LABELS: Final[dict[str, Any]] = {
@@ -133,11 +158,21 @@ class LabelBody(_Parameters):
         _types(),
         metadata={"description": "types of resource that should have a value; absent from an update: as before"},
     )
+    allowed_values = Each(
+        Text(1, MAX_VALUE),
+        MAX_ALLOWED,
+        metadata={"description": "the only values that it takes, none: any; absent from an update: as before"},
+    )
 
     @post_load
     def _draft(self, given: Mapping[str, Any], **_: Any) -> Draft:
-        kinds = given.get("mandatory_on")
-        return Draft(given["key"], given["color"], None if kinds is None else tuple(dict.fromkeys(map(Kind, kinds))))
+        kinds, allowed = given.get("mandatory_on"), given.get("allowed_values")
+        return Draft(
+            given["key"],
+            given["color"],
+            None if kinds is None else tuple(dict.fromkeys(map(Kind, kinds))),
+            None if allowed is None else tuple(allowed),
+        )
 
 
 class ValueBody(_Parameters):
@@ -193,6 +228,7 @@ def definition_document(definition: LabelDefinition, values: Iterable[Value] | N
         "key": definition.key,
         "color": definition.color,
         "mandatory_on": [str(kind) for kind in definition.mandatory_on],
+        **({"allowed_values": list(definition.allowed_values)} if definition.allowed_values else {}),
         "created_at": spell_time(definition.tag.since),
         "updated_at": spell_time(definition.tag.changed),
     }
