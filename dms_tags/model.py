@@ -29,6 +29,7 @@ class Kind(StrEnum):
     USER = "user"
     WAN = "wan"
     ACCOUNT = "account"
+    METADATA = "metadata"
     CHAIN_TAG = "chain-tag"
     CHAIN_USER = "chain-user"
     CHAIN = "chain"

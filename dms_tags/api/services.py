@@ -25,6 +25,7 @@ from dms_tags.identity.authenticator import authenticator
 from dms_tags.identity.store import TokenStore
 from dms_tags.measures.kept import Kept
 from dms_tags.measures.reading import Measuring
+from dms_tags.metadata.free import FreeMetadata
 from dms_tags.metadata.service import MetadataService
 from dms_tags.objects.service import ObjectService
 from dms_tags.objects.store import ObjectStore
@@ -66,7 +67,9 @@ class Services:
         self.definitions = Definitions(database, self.store)
         self.tags = TagService(self.store, self.definitions)
         self.types = ObjectTypes(database)
-        self.objects = ObjectService(ObjectStore(database, self.store), ManyObjects(database, self.store), self.tags, self.types)
+        whole = ObjectStore(database, self.store)
+        self.objects = ObjectService(whole, ManyObjects(database, self.store), self.tags, self.types)
+        self.free_metadata = FreeMetadata(database, self.store, whole)
         self.leases = Leases(database, self.store)
         self.claims = Claims(database, self.leases, self.definitions, self._clock, self.store, self.types.asked_by)
         self.search = Search(database, self.leases, self._clock, self.types.asked_by)

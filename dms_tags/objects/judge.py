@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from dms_tags.errors import RevisionMismatch, TooManyTags
 from dms_tags.model import MAX_TAGS, Change, Conditions, Tag, Terms, Verb
 from dms_tags.objects.kept import told_of
-from dms_tags.objects.model import NOTHING_TOLD, Asked, Manner, Properties, never_heard_of
+from dms_tags.objects.model import NOTHING_TOLD, Asked, Manner, Properties, never_heard_of, whole_etag
 from dms_tags.store.documents import Document, tag_of
 from dms_tags.tags import refusals
 
@@ -69,7 +69,7 @@ def _matched(asked: Asked, document: Document | None, terms: Terms) -> list[Step
         raise RevisionMismatch(f"{asked.resource.name} is known already: If-None-Match: * does not hold; nothing was changed")
     # A list of entity tags is for all that the call touches, not for each of them; its key is for the whole
     wanted = terms.conditions
-    if wanted.etags is not None:
+    if wanted.etags is not None or asked.as_one:
         wanted = replace(wanted, etags=None, present=False)
     each = replace(terms, conditions=wanted, idempotency=None)
     named = {name for name, _ in asked.rows}
@@ -87,13 +87,17 @@ def _matched(asked: Asked, document: Document | None, terms: Terms) -> list[Step
 
 
 def _require_known(asked: Asked, document: Document | None) -> None:
-    if document is None and asked.manner is not Manner.MAKE and not asked.rows and asked.told == NOTHING_TOLD:
+    nothing = document is None or (asked.as_one and not document["tags"])  # what is nothing but its tags is gone with them
+    if nothing and asked.manner is not Manner.MAKE and not asked.rows and asked.told == NOTHING_TOLD:
         raise never_heard_of(asked.resource.id)
 
 
 def _require_listed(conditions: Conditions, documents: Sequence[Document], each: Sequence[tuple[Asked, Document | None]]) -> None:
     """Raises `RevisionMismatch` unless every entity tag that the call lists is the one of a tag of its objects."""
-    if conditions.etags is None:
+    for asked, document in each:
+        if asked.as_one:
+            _require_whole(conditions, asked, document)
+    if conditions.etags is None or all(asked.as_one for asked, _ in each):
         return
     standing = {row["etag"] for document in documents for row in document["tags"]}
     if standing.issuperset(conditions.etags):
@@ -102,6 +106,14 @@ def _require_listed(conditions: Conditions, documents: Sequence[Document], each:
     raise RevisionMismatch(
         "If-Match lists an ETag that no tag has any more: one was changed since; nothing was changed", next(changed, None)
     )
+
+
+def _require_whole(conditions: Conditions, asked: Asked, document: Document | None) -> None:
+    """Raises `RevisionMismatch` unless an entity tag that the call lists is the one of all tags together."""
+    etag = None if document is None else whole_etag(map(tag_of, document["tags"]))
+    if (conditions.present and etag is None) or (conditions.etags is not None and etag not in conditions.etags):
+        state = "is not there" if etag is None else "was changed since"
+        raise RevisionMismatch(f"{asked.resource.name} {state}: If-Match does not hold; nothing was changed")
 
 
 def _ruled_steps(asked: Asked, steps: Sequence[Step], document: Document | None, ruled: Ruled) -> list[Step]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
+from hashlib import sha256
 from typing import Any, Final
 
 from dms_tags.errors import ObjectNotFound
-from dms_tags.model import Resource, Tag
+from dms_tags.model import Resource, State, Tag
 
 MAX_OBJECTS: Final = 100
 """Objects of one call, at most."""
@@ -24,11 +25,12 @@ class Manner(Enum):
     MAKE = "adds the rows to an object that is made known"
     SET = "sets the rows; other tags stay"
     REPLACE = "sets the rows; other tags go, but for resistant ones"
+    WHOLE = "sets the rows; all other tags go"
     CLEAR = "all tags go"
 
     def takes_away(self, name: str) -> bool:
         """Whether a tag that is not named goes."""
-        return self is Manner.CLEAR or (self is Manner.REPLACE and not name.endswith(RESISTANT))
+        return self in (Manner.CLEAR, Manner.WHOLE) or (self is Manner.REPLACE and not name.endswith(RESISTANT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,16 @@ NOTHING_TOLD: Final = Properties()
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a call asks of one object: `rows` are names and states, each name once."""
+    """What a call asks of one object: `rows` are names and states, each name once.
+
+    `as_one` says that its tags are one thing to the caller, with one ETag, the `whole_etag`, which entity tags then are of.
+    """
 
     resource: Resource
     manner: Manner
-    rows: tuple[tuple[str, int], ...] = ()
+    rows: tuple[tuple[str, State], ...] = ()
     told: Properties = NOTHING_TOLD
+    as_one: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +87,9 @@ class Standing:
 def never_heard_of(object_id: str) -> ObjectNotFound:
     """The error where nothing is known of an object."""
     return ObjectNotFound(f"nothing is known of object/{object_id}: it never had a tag, and nobody made it known")
+
+
+def whole_etag(tags: Iterable[Tag]) -> str | None:
+    """The ETag of all the tags together, None where there are none; it never comes again, since theirs do not."""
+    told = sorted(f"{tag.name} {tag.etag}" for tag in tags)
+    return sha256("\n".join(told).encode()).hexdigest()[:32] if told else None

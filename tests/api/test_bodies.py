@@ -29,6 +29,8 @@ WHOLE: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", f"/tags/{TAG}"): {"key": "Region", "color": "#3F51B5"},
     ("PUT", f"/tags/{TAG}/values/site-1"): {"correlation_type": "site", "value": "x"},
     ("POST", f"/tags/{TAG}/values"): {"correlation_type": "site", "correlation_id": "a", "value": "x"},
+    ("POST", "/metadata"): {"resource_id": "site-1", "metadata": {"floor": "3"}},
+    ("PUT", "/metadata/site-1"): {"metadata": {"floor": "3"}},
     ("POST", "/auth/add-tag"): {"chain_id": 1, "value": "x", "model_class": "user"},
     ("POST", "/auth/alter-tag"): {"id": 1, "value": "x"},
     ("POST", "/auth/add-user-tag"): {"chain_id": 1, "user_id": 77, "tag_id": 1},
@@ -72,7 +74,7 @@ def results(service: Service, *changes: dict[str, Any]) -> list[dict[str, Any]]:
 def test_every_call_with_a_body_is_tried() -> None:
     """A call that takes a body is in the table above, or takes the search's."""
     taking = {
-        route.full_path.format(name="ocr", tagId=TAG, correlationId="site-1", state="{state}", objectId="o5")
+        route.full_path.format(name="ocr", tagId=TAG, correlationId="site-1", state="{state}", objectId="o5", resourceId="site-1")
         for api in APIS
         for route in api.routes
         if route.body is not None

@@ -16,7 +16,14 @@ from tests.support.chains import add, prepare
 from tests.support.metadata import define, put
 
 WRITING = [route for api in APIS for route in api.routes if route.method != "GET" and not route.permissions <= READING]
-PARTS = {"objectId": "o1", "name": "ocr", "state": "1", "tagId": "tag_01E8Z4Q6J7B6A5P4E3D2C1B0A9", "correlationId": "site-1"}
+PARTS = {
+    "objectId": "o1",
+    "name": "ocr",
+    "state": "1",
+    "tagId": "tag_01E8Z4Q6J7B6A5P4E3D2C1B0A9",
+    "correlationId": "site-1",
+    "resourceId": "m1",
+}
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,14 @@ class Place:
     etags: tuple[str, ...]
 
     def path(self, route: Route) -> str:
-        parts = {"objectId": "o1", "name": "ocr", "state": "5", "tagId": self.tag_id, "correlationId": "site-1"}
+        parts = {
+            "objectId": "o1",
+            "name": "ocr",
+            "state": "5",
+            "tagId": self.tag_id,
+            "correlationId": "site-1",
+            "resourceId": "m1",
+        }
         return route.full_path.format(**parts)
 
 
@@ -63,6 +70,8 @@ def place() -> Iterator[Place]:
         tag_id = (label.json or {})["id"]
         body = {"correlation_type": "site", "value": VALUE}
         value = client.put(f"/tags/{tag_id}/values/site-1", json=body, headers={**owner, "X-B3-TraceId": TRACE})
+        free = {"resource_id": "m1", "metadata": {"floor": VALUE, "room": "hidden"}}
+        client.post("/metadata", json=free, headers={**owner, "X-B3-TraceId": TRACE})
         yield Place(service, writer, tag_id, tuple(answer.headers["ETag"].strip('"') for answer in (tag, value)))
 
 
@@ -77,6 +86,8 @@ BODIES: dict[str, Any] = {
     "/tags/{tagId}": {"key": "Year", "color": "#3F51B5"},
     "/tags/{tagId}/values": {"correlation_type": "site", "correlation_id": "site-1", "value": "other"},
     "/tags/{tagId}/values/{correlationId}": {"correlation_type": "site", "value": "other"},
+    "/metadata": {"resource_id": "m1", "metadata": {"floor": "other"}},
+    "/metadata/{resourceId}": {"metadata": {"floor": "other"}},
     "/api/dms/objects/tags": {
         "changes": [
             {"objectId": "o1", "name": "ocr", "action": action, **state, **lock}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from dms_tags import names
 from dms_tags.api.endpoint import PathParameter
@@ -36,16 +37,17 @@ LACKING_TYPE: Final = Parameter(
 )
 FORCE: Final = boolean("force", "remove the values too")
 _NEXT: Final = "the page that begins after this; the answer's header Link (rel=next) has the address of the next page"
-TAG_PAGE: Final = (
-    integer("limit", 1, 100, "definitions on a page", 100),
-    Parameter("cursor", schemas.tag_id, {"type": "string", "minLength": 1}, _NEXT),
-)
-VALUE_PAGE: Final = (
-    integer("limit", 1, 1000, "values on a page", 1000),
-    Parameter("cursor", _value_cursor, {"type": "string", "minLength": 1}, _NEXT),
-)
-LACKING_PAGE: Final = (
-    integer("limit", 1, 1000, "resources on a page", 1000),
-    Parameter("cursor", schemas.correlation_id, {"type": "string", "minLength": 1}, _NEXT),
-)
+
+
+def page_of(what: str, most: int, cursor: Callable[[str], Any]) -> tuple[Parameter, Parameter]:
+    """The parameters of a page of `most` at most, which is what it has by default."""
+    return (
+        integer("limit", 1, most, f"{what} on a page", most),
+        Parameter("cursor", cursor, {"type": "string", "minLength": 1}, _NEXT),
+    )
+
+
+TAG_PAGE: Final = page_of("definitions", 100, schemas.tag_id)
+VALUE_PAGE: Final = page_of("values", 1000, _value_cursor)
+LACKING_PAGE: Final = page_of("resources", 1000, schemas.correlation_id)
 AT: Final = moment("at", "the tags and their definitions as they stood at this time; without X-Missing-Tags")

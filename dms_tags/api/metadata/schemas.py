@@ -122,7 +122,7 @@ _label, _resource = tag_id, correlation_id  # members of bodies are called so to
 SHOWN: Final = {"description": "as it was read; it says nothing new"}
 
 
-class _Parameters(Body):
+class Parameters(Body):
     """A body of the metadata API: a member that is absent, or not as declared, is told as a parameter.
 
     What was read may be sent back: the members that only answers have are taken, and passed over.
@@ -145,7 +145,7 @@ def _types(**described: Any) -> Choice:
     return Choice(TYPE_NAMES, metadata={"example": "site"}, **described)
 
 
-class LabelBody(_Parameters):
+class LabelBody(Parameters):
     """A definition, as it is made or changed."""
 
     EXAMPLE: ClassVar = {"key": "Region", "color": "#3F51B5", "mandatory_on": ["site"]}
@@ -175,7 +175,7 @@ class LabelBody(_Parameters):
         )
 
 
-class ValueBody(_Parameters):
+class ValueBody(Parameters):
     """A value for a resource that the path names."""
 
     EXAMPLE: ClassVar = {"correlation_type": "site", "value": "Decommissioned"}

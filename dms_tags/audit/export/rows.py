@@ -25,7 +25,7 @@ FORMULA: Final = "=+\\-@\t\r\n'\uff1d\uff0b\uff0d\uff20"
 """What a formula may begin with, the signs of full width too, and the apostrophe itself; for a class of characters."""
 NUMBERS: Final = frozenset({"schema", "position", "revision", "action"})
 STATES: Final = frozenset({"state", "previousState"})
-TEXTS: Final = frozenset({Kind.SITE, Kind.USER, Kind.WAN, Kind.ACCOUNT})
+TEXTS: Final = frozenset({Kind.SITE, Kind.USER, Kind.WAN, Kind.ACCOUNT, Kind.METADATA})
 """Kinds of resource whose states are texts; on objects they are integers, elsewhere documents."""
 
 _dangerous = re.compile(rf'(^|[;|\t\r\n])(?= *["{FORMULA}])')
