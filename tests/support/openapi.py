@@ -20,7 +20,8 @@ def documented(service: Service, response: TestResponse) -> TestResponse:
     """The answer, if the OpenAPI document foretells its status and its body; else an `AssertionError`."""
     document = service.services.openapi()
     request = response.request
-    path = next(template for template in document["paths"] if re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), request.path))
+    templates = [path for path in document["paths"] if re.fullmatch(re.sub(r"{\w+}", "[^/]+", path), request.path)]
+    path = min(templates, key=lambda template: template.count("{"))  # a path that is spelt out is not one with variable parts
     answers = document["paths"][path][request.method.lower()]["responses"]
 
     assert str(response.status_code) in answers, f"{request.method} {path} answered {response.status_code}: {response.text}"

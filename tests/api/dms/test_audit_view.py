@@ -149,6 +149,7 @@ def test_the_short_form_of_objects(filled: Service) -> None:
         ({"f": state, "o": "gtlte", "v1": 0, "v2": 2}, {"doc-1", "doc-2"}),
         ({"f": "system:objectId", "o": "in", "v1": ["o2", "doc-1"]}, {"o2", "doc-1"}),
         ({"f": "system:tags[ocr].creationDate", "o": "lt", "v1": "2020-01-01T00:00:00Z"}, set()),
+        ({"f": "system:createdBy", "o": "in", "v1": ["anonymous"]}, {"doc-0", "doc-1", "doc-2", "o1", "o2"}),
     ]
 
     for given, objects in asked:
