@@ -81,7 +81,6 @@ class Services:
         self.measuring = Measuring(
             database, self.definitions, self.leases, self.checkpointer, self.subscriptions, Kept.of_service()
         )
-
         self.chain_users = ChainUsers(database, self.store, self.chains)
         tokens = TokenStore(database, self.store)
         self.sessions = Sessions(SessionStore(database, self.store), database.clock.now)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from dms_tags.query.statement import Statement
 from dms_tags.store.database import Database
 from dms_tags.store.registry import Registry
-
-COLLECTION: Final = "typed_tenants"
 
 
 class ObjectTypes:
     """The tenants of whose objects a type was ever told; settled for good, so that every process reads a statement alike."""
 
     def __init__(self, database: Database) -> None:
-        self._tenants = Registry(database, COLLECTION)
+        self._tenants = Registry(database, "typed_tenants")
 
     def asked_by(self, tenant: str, statement: Statement) -> bool:
         """Whether the type that the statement names is one to ask for."""

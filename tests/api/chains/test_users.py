@@ -232,7 +232,7 @@ def test_looking_back(service: Service) -> None:
         ({2: set(Access)}, [403, 403, 403, 403]),
         ({1: {Access.READ}, 2: set(Access)}, [403, 403, 200, 200]),
     ],
-    ids=str,
+    ids=["read", "write", "delete", "all of another chain", "read, and all of another chain"],
 )
 def test_who_may(service: Service, granted: dict[int, set[Access]], statuses: list[int]) -> None:
     """Setting takes WRITE on the chain, taking DELETE, listing READ; another chain's is as if it were not there."""
