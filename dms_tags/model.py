@@ -38,6 +38,7 @@ class Kind(StrEnum):
     SESSION = "session"
     SUBSCRIPTION = "subscription"
     TRAIL = "trail"
+    ACTOR = "actor"
 
 
 class Action(IntEnum):
@@ -51,6 +52,7 @@ class Action(IntEnum):
     ADMIN_UPDATED = 10310
     TRAIL_EXPORTED = 10400
     TRAIL_ARCHIVED = 10500
+    ACTOR_ERASED = 10700
 
 
 class Verb(Enum):
@@ -66,7 +68,9 @@ ACTIONS: Final = {
     "object": {"add": Action.OBJECT_TAG_CREATED, "update": Action.OBJECT_TAG_UPDATED, "delete": Action.OBJECT_TAG_DELETED},
     "admin": {"add": Action.ADMIN_CREATED, "update": Action.ADMIN_UPDATED, "delete": Action.ADMIN_DELETED},
 }
-ADMINISTRATIVE: Final = frozenset({Kind.CHAIN, Kind.DEFINITION, Kind.TOKEN, Kind.SESSION, Kind.SUBSCRIPTION, Kind.TRAIL})
+ADMINISTRATIVE: Final = frozenset(
+    {Kind.CHAIN, Kind.DEFINITION, Kind.TOKEN, Kind.SESSION, Kind.SUBSCRIPTION, Kind.TRAIL, Kind.ACTOR}
+)
 """Kinds whose changes are administration, recorded under the `ADMIN_*` actions."""
 
 
@@ -169,6 +173,7 @@ class Change:
     `max_tags` is the most tags the resource may carry, None: any number.
     `action` is what the trail records, None: what follows from the verb and the kind of resource.
     `holds` is a word that no other resource of the tenant holds, from this change on; a removal with any lets it go.
+    `reason` is why, in the caller's words.
     """
 
     resource: Resource
@@ -182,6 +187,7 @@ class Change:
     max_tags: int | None = MAX_TAGS
     action: Action | None = None
     holds: str | None = None
+    reason: str | None = None
 
     def action_of(self, verb: Verb) -> Action:
         """What the trail records when the change turns out to be `verb` (a `SET` is an add or an update)."""
@@ -193,16 +199,28 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Who asks for a change, in which trace and under which conditions: what every API reads alike from a request."""
+    """Who asks for a change, in which trace, under which conditions and why: what every API reads alike from a request."""
 
     actor: Actor
     trace_id: str | None = None
     conditions: Conditions = UNCONDITIONAL
     idempotency: Idempotency | None = None
+    reason: str | None = None
 
     def change(self, resource: Resource, name: str, verb: Verb, state: Any = None, *, max_tags: int | None = MAX_TAGS) -> Change:
         """The change of a tag on these terms."""
-        return Change(resource, name, verb, self.actor, state, self.trace_id, self.conditions, self.idempotency, max_tags)
+        return Change(
+            resource,
+            name,
+            verb,
+            self.actor,
+            state,
+            self.trace_id,
+            self.conditions,
+            self.idempotency,
+            max_tags,
+            reason=self.reason,
+        )
 
 
 @dataclass(frozen=True, slots=True)

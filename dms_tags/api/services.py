@@ -12,6 +12,7 @@ from dms_tags.api.dms.stream import EventStream
 from dms_tags.api.guard import Guard
 from dms_tags.audit.export.exporter import Exporter
 from dms_tags.audit.log.signer import Checkpointer
+from dms_tags.audit.trail.actors import ActorKeys
 from dms_tags.audit.trail.feed import Feed
 from dms_tags.audit.trail.query import TrailQuery
 from dms_tags.audit.trail.timetravel import Past
@@ -62,7 +63,7 @@ class Services:
         self.audit_view = AuditView(database, self.trail, self.audit, self._clock)
         self.past = Past(database)
         self.checkpointer = Checkpointer.of(database, settings)
-        self.exporter = Exporter(self.checkpointer, self.store)
+        self.exporter = Exporter(self.checkpointer, self.store, ActorKeys(database))
         self.feed = Feed(self.trail, EventStream())
         self.definitions = Definitions(database, self.store)
         self.tags = TagService(self.store, self.definitions)

@@ -30,6 +30,7 @@ from pymongo import ReplaceOne, ReturnDocument
 from dms_tags.audit.export.exporter import Export, Exporter
 from dms_tags.audit.log.signer import Checkpointer
 from dms_tags.audit.log.tiles import WIDTH
+from dms_tags.audit.trail.actors import ActorKeys
 from dms_tags.audit.trail.entry import Entry, removes
 from dms_tags.audit.trail.filters import Filters
 from dms_tags.audit.trail.query import TrailQuery
@@ -94,7 +95,7 @@ class Archiver:
         self._database = database
         self._checkpointer = checkpointer
         self._trail = checkpointer.log.trail
-        self._exporter = Exporter(checkpointer, store)
+        self._exporter = Exporter(checkpointer, store, ActorKeys(database))
         self._store = store
         self._clock = clock or database.clock.now
         self._step = step

@@ -38,6 +38,7 @@ KEPT: Final = (
     Kept("session_credentials", "tenant"),
     Kept("subscription_secrets", "tenant"),  # else receivers could not tell what comes from here
     Kept("subscription_cursors", "tenant"),
+    Kept("actor_keys", "tenant"),  # else nobody could tell whose the commitments of the trail are
     Kept("log_identity", "database"),
     Kept("log_witnessed", "database"),
     Kept("trail_heads", "_id"),

@@ -18,6 +18,7 @@ from pymongo.errors import DuplicateKeyError, OperationFailure
 from dms_tags.audit.export.exporter import Export, Exporter
 from dms_tags.audit.log.signer import Checkpointer
 from dms_tags.audit.log.tiles import WIDTH
+from dms_tags.audit.trail.actors import ActorKeys
 from dms_tags.audit.trail.entry import Entry, canonical
 from dms_tags.audit.trail.filters import Filters
 from dms_tags.backup import folder as backups
@@ -72,7 +73,7 @@ class Backup:
         self._database = database
         self._checkpointer = checkpointer
         self._log = checkpointer.log
-        self._exporter = Exporter(checkpointer, store)
+        self._exporter = Exporter(checkpointer, store, ActorKeys(database))
         self._step = step
 
     def make(self, folder: Path, tenant: str | None = None, progress: Progress = lambda _done, _total: None) -> Made:

@@ -28,7 +28,8 @@ from dms_tags.cli.shared import client_options, tenant
 from dms_tags.errors import CannotStart, Unproven
 
 PAGE: Final = 1000
-NAMES: Final = rows.head()
+NAMES: Final = rows.earlier_head().rstrip()
+"""How tables of every version begin."""
 STANDARD_OUTPUT: Final = Path("-")
 COPY_BYTES: Final = 1 << 20
 

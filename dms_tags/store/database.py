@@ -41,10 +41,16 @@ from dms_tags.store.clock import DatabaseClock
 from dms_tags.store.documents import Document
 from dms_tags.store.indexes import OTHER_INDEXES, OUTLIVED, TAG_INDEXES, TRAIL_INDEXES
 from dms_tags.store.memory import AtomicCollection
+from dms_tags.store.turn import Turn
+from dms_tags.store.waiting import awaited
 
 Documents = Collection[Document]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""2: entries of the trail have leaves without names (schema 2), which version 1 would hash wrongly."""
+
+ALONE_SECONDS: Final = 3.0
+"""For so long the end of an older service's last turn at the relay is waited for."""
 
 # A MongoDB that is down answers within 5 s, one that hangs or fails over within 15 s (API.md section 1, row 503):
 # one selection of a server after one socket that timed out.
@@ -206,9 +212,17 @@ class Database:
         with store_errors():
             made_by = schema.find_one({"_id": "version"})
             refuse_newer(made_by)
+            older = made_by is not None and made_by["version"] < SCHEMA_VERSION
+            if older and not self.mock and awaited(lambda: Turn.of_relay(self).idle(1.0) or None, ALONE_SECONDS) is None:
+                raise CannotStart(
+                    f"a service of an older version is at work on this database, which goes to schema version {SCHEMA_VERSION} "
+                    "and cannot be shared with it: stop all services first, then start this one"
+                )
+            if older:
+                _raise_version(schema)
             self.make_indexes()
             if made_by is None:
-                schema.update_one({"_id": "version"}, {"$max": {"version": SCHEMA_VERSION}}, upsert=True)
+                _raise_version(schema)
 
     def make_indexes(self) -> None:
         """Makes the indexes that are not there, those of a collection in one go over it.  Raises `StoreUnavailable`."""
@@ -271,6 +285,10 @@ def refuse_newer(made_by: Document | None) -> None:
         raise CannotStart(
             f"the database has schema version {made_by['version']}, this service knows up to {SCHEMA_VERSION}: start a newer one"
         )
+
+
+def _raise_version(schema: Documents) -> None:
+    schema.update_one({"_id": "version"}, {"$max": {"version": SCHEMA_VERSION}}, upsert=True)
 
 
 def _drop_index(collection: Documents, name: str) -> None:

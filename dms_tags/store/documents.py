@@ -50,6 +50,8 @@ def record(change: Change, verb: Verb, change_id: str, trace_id: str, at: dateti
         written["removes"] = True
     else:
         written["state"] = change.state
+    if change.reason is not None:
+        written["reason"] = change.reason
     return written
 
 

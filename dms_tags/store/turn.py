@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pymongo.errors import DuplicateKeyError
 
 if TYPE_CHECKING:
     from dms_tags.store.database import Database
+
+RELAY: Final = "relay"
+"""The duty of moving changes into the trail, as its turns are kept."""
 
 
 class Turn:
@@ -23,6 +26,11 @@ class Turn:
         self._duty = duty
         self._holder = holder
         self._length = length
+
+    @classmethod
+    def of_relay(cls, database: Database) -> Turn:
+        """The turn at moving changes into the trail, to be looked at: every service that is at work takes it in turn."""
+        return cls(database, RELAY, "", timedelta())
 
     def take(self) -> str | None:
         """Takes the turn or keeps it: who had it before, this holder or another ("" where nobody had); None: another has it."""

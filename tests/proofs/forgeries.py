@@ -14,6 +14,7 @@ from typing import Any, Final
 from dms_tags.audit.export.exporter import Exporter
 from dms_tags.audit.export.manifest import manifest_beside, seal
 from dms_tags.audit.log.signer import Checkpointer
+from dms_tags.audit.trail.actors import ActorKeys
 from dms_tags.audit.trail.entry import removes
 from dms_tags.audit.trail.filters import Filters
 from dms_tags.audit.trail.relay import Relay
@@ -112,7 +113,7 @@ class Base:
 
     def export(self, filters: Filters, *, proofs: bool) -> Lines:
         """The lines of an honest export, the manifest last; the record of it is taken away again."""
-        exporter = Exporter(self.checkpointer, self.store)
+        exporter = Exporter(self.checkpointer, self.store, ActorKeys(self.database))
         export = exporter.begin("default", filters, ACTOR, form="ndjson", proofs=proofs)
         text = b"".join(exporter.ndjson(export))
         self.database.tags.delete_one({"kind": "trail"})

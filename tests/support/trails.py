@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from dms_tags.audit.log.keys import SigningKey
-from dms_tags.audit.trail.entry import SCHEMA, Entry, removes
+from dms_tags.audit.trail.commitments import commitment
+from dms_tags.audit.trail.entry import Entry, removes
 from dms_tags.model import Action, new_id
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
@@ -18,9 +20,20 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def entries(
-    count: int, *, tenant: str = "default", objects: int = 7, seed: int = 1, step: float = 1.0, by: str | None = None
+    count: int,
+    *,
+    tenant: str = "default",
+    objects: int = 7,
+    seed: int = 1,
+    step: float = 1.0,
+    by: str | None = None,
+    earlier: int | None = None,
 ) -> Iterator[Entry]:
-    """A valid trail: `count` entries on `objects` objects, one every `step` seconds, all `by` one actor or by several."""
+    """A valid trail: `count` entries on `objects` objects, one every `step` seconds, all `by` one actor or by several.
+
+    The first `earlier`, by default a third, are of schema 1; of the others every tenth has a reason.
+    """
+    of_schema_1 = count // 3 if earlier is None else earlier
     chance = random.Random(seed)
     standing: dict[str, dict[str, tuple[int, str]]] = {}
     revisions: dict[str, int] = {}
@@ -36,9 +49,9 @@ def entries(
         author = chance.choice(["anna", "ocr-worker", "Jürgen \N{GRINNING FACE}"])
         revisions[resource] = revisions.get(resource, 0) + 1
         moment = BEGIN + timedelta(seconds=position * step)
-        yield {
+        entry = {
             "_id": new_id(),
-            "schema": SCHEMA,
+            "schema": 1,
             "tenant": tenant,
             "position": position,
             "resource": resource,
@@ -57,6 +70,14 @@ def entries(
             "creationDate": moment,
             "recordedAt": moment,
         }
+        if position > of_schema_1:
+            committed = commitment(actor_key(tenant, by or author), by or author)
+            entry |= {"schema": 2, "actorCommitment": committed, "reason": None, "reasonCommitment": None, "erased": None}
+            if position % 10 == 0:
+                key = sha256(str(position).encode()).digest()
+                reason = f"because of {position}"
+                entry |= {"reason": reason, "reasonKey": key, "reasonCommitment": commitment(key, reason)}
+        yield entry
         if removes:
             del tags[name]
         else:
@@ -71,8 +92,21 @@ def fill(database: Database, count: int, **options: Any) -> list[Entry]:
     return made
 
 
+def actor_key(tenant: str, name: str) -> bytes:
+    """The key of an actor of these trails."""
+    return sha256(f"{tenant}/{name}".encode()).digest()
+
+
+def place_keys(database: Database, trail: list[Entry]) -> None:
+    """Puts the keys of a trail's actors into the database, as the relay that wrote it would have."""
+    for tenant, name in {(entry["tenant"], entry["createdBy"]) for entry in trail}:
+        key = {"tenant": tenant, "kind": "token", "name": name, "key": actor_key(tenant, name)}
+        database.collection("actor_keys").update_one({"_id": f"{tenant}/token/{name}"}, {"$set": key}, upsert=True)
+
+
 def place_tags(database: Database, trail: list[Entry]) -> None:
-    """Puts the tags into the database that a trail leaves, as if the relay had moved every change."""
+    """Puts the tags into the database that a trail leaves, as if the relay had moved every change, and its actors' keys."""
+    place_keys(database, trail)
     documents: dict[str, dict[str, Any]] = {}
     for entry in trail:
         key = f"{entry['tenant']}/{entry['resource']}"

@@ -19,7 +19,7 @@ from dms_tags.audit.log import merkle
 from dms_tags.audit.log.merkle import HASH_SIZE
 from dms_tags.audit.log.store import bundle
 from dms_tags.audit.log.tiles import WIDTH, TileName
-from dms_tags.audit.trail.entry import canonical, flat
+from dms_tags.audit.trail.entry import flat, leaf_of
 from dms_tags.audit.trail.query import gone
 from dms_tags.errors import NotFound
 from dms_tags.identity.model import Permission
@@ -38,7 +38,13 @@ TILE: Final = PathParameter(str, {"type": "string"}, "x001/x234/067", spans=True
     "GET",
     "/audit",
     permission=Permission.AUDIT,
-    parameters=(*audit_parameters.FILTERS, audit_parameters.ORDER, audit_parameters.LIMIT, audit_parameters.CURSOR),
+    parameters=(
+        *audit_parameters.FILTERS,
+        audit_parameters.ORDER,
+        audit_parameters.LIMIT,
+        audit_parameters.CURSOR,
+        audit_parameters.KEYS,
+    ),
     responses={200: audit_schemas.PAGE},
 )
 def query(call: Call) -> Response:
@@ -56,7 +62,9 @@ def query(call: Call) -> Response:
     )
     return json_answer(
         {
-            "entries": [flat(entry) for entry in page.entries],
+            "entries": list(call.services.exporter.opened(call.identity.tenant, page.entries))
+            if asked["keys"]
+            else [flat(entry) for entry in page.entries],
             "next": page.next,
             "head": page.head,
             "first": page.first,
@@ -120,7 +128,7 @@ def proof(call: Call, position: int) -> Response:
             "position": position,
             "index": position - 1,
             "size": checkpoint["size"],
-            "leafHash": b64encode(merkle.leaf_hash(canonical(entries[0]))).decode(),
+            "leafHash": b64encode(merkle.leaf_hash(leaf_of(entries[0]))).decode(),
             "proof": [b64encode(digest).decode() for digest in path],
             "entry": entries[0],
             "checkpoint": checkpoint["note"],
@@ -188,7 +196,7 @@ def entry_tile(call: Call, tile: str) -> Response:
     """A bundle of the log's entries."""
     name = _tile(f"entries/{tile}")
     begin = name.number * WIDTH
-    return _bytes(bundle([canonical(entry) for entry in _entries(call, begin, begin + name.width)]))
+    return _bytes(bundle([leaf_of(entry) for entry in _entries(call, begin, begin + name.width)]))
 
 
 def _entries(call: Call, begin: int, end: int) -> list[dict[str, Any]]:

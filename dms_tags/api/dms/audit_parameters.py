@@ -88,6 +88,9 @@ FORMAT: Final = Parameter(
     "of the lines",
     "ndjson",
 )
+KEYS: Final = boolean(
+    "keys", "each entry of schema 2 with the keys (actorKey, reasonKey) that its name and reason are checked with"
+)
 PROOFS: Final = boolean("proofs", "each line carries its inclusion proof, so that a part can be proven alone (NDJSON)")
 
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from dms_tags.audit.trail.entry import MEMBERS
+from dms_tags.audit.trail.entry import EXPORTED, MEMBERS, MEMBERS_1
 
 _INTEGERS: Final = frozenset({"schema", "position", "revision", "action"})
-_NULLABLE: Final = frozenset({"within", "previousTraceId"})
+_NULLABLE: Final = frozenset(
+    {"within", "previousTraceId", "createdBy", "changeId", "reason", "reasonCommitment", "actorCommitment", *EXPORTED}
+)
 _ANY: Final = frozenset({"state", "previousState"})
 
 
 def _member(name: str) -> dict[str, Any]:
     if name in _ANY:
         return {"description": "an integer on objects, a string on metadata values, an object elsewhere", "nullable": True}
+    if name == "erased":
+        return {"type": "array", "items": {"type": "string"}, "nullable": True, "description": "which members were erased"}
     if name in _INTEGERS:
         return {"type": "integer"}
     return {"type": "string"} | ({"nullable": True} if name in _NULLABLE else {})
@@ -22,8 +26,8 @@ def _member(name: str) -> dict[str, Any]:
 
 ENTRY: Final[Mapping[str, Any]] = {
     "type": "object",
-    "properties": {name: _member(name) for name in MEMBERS},
-    "required": list(MEMBERS),
+    "properties": {name: _member(name) for name in (*MEMBERS, *EXPORTED)},
+    "required": list(MEMBERS_1),
 }
 PAGE: Final[Mapping[str, Any]] = {
     "type": "object",

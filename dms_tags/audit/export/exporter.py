@@ -1,7 +1,8 @@
 """Exports: what matches, in order of position, as a stream of bounded memory that ends in a manifest.
 
-NDJSON: one entry a line, in canonical JSON, so that a line without its end is the leaf whose hash is in the log.  The
-last line is the manifest:
+NDJSON: one entry a line, in canonical JSON.  A line of schema 2 has two members more, `actorKey` and `reasonKey`, by which name
+and reason are held against the commitments in the leaf (`dms_tags.audit.trail.entry`); null where there is nothing to open,
+or it was erased.  A line of schema 1 without its end is the leaf itself.  The last line is the manifest:
 
     count first last head filters    what is in it; `filters` under their names on the wire
     sha256                           of all lines before, line ends included
@@ -29,11 +30,13 @@ from typing import Any, Final
 
 from dms_tags.audit.export import rows
 from dms_tags.audit.export.manifest import MARK, end_of, manifest_name, signed_text
+from dms_tags.audit.export.opened import Opener
 from dms_tags.audit.log import merkle
 from dms_tags.audit.log.merkle import HASH_SIZE, Node
 from dms_tags.audit.log.signer import Checkpointer
 from dms_tags.audit.log.tiles import HEIGHT, WIDTH, Tile, TileTree, tile_of
-from dms_tags.audit.trail.entry import Entry, canonical, flat
+from dms_tags.audit.trail.actors import ActorKeys
+from dms_tags.audit.trail.entry import Entry, canonical
 from dms_tags.audit.trail.filters import Filters
 from dms_tags.audit.trail.query import TrailQuery
 from dms_tags.model import Action, Actor, Change, Kind, Resource, Verb
@@ -67,10 +70,11 @@ class Export:
 class Exporter:
     """Makes exports of any tenant's trail.  Every method raises `StoreUnavailable` where MongoDB does not answer."""
 
-    def __init__(self, checkpointer: Checkpointer, store: TagStore) -> None:
+    def __init__(self, checkpointer: Checkpointer, store: TagStore, actors: ActorKeys) -> None:
         self._checkpointer = checkpointer
         self._log = checkpointer.log
         self._query = TrailQuery(checkpointer.log.trail)
+        self._actors = actors
         self._store = store
 
     def begin(self, tenant: str, filters: Filters, actor: Actor, *, form: str, proofs: bool = False) -> Export:
@@ -83,7 +87,7 @@ class Exporter:
         cut = self._log.trail.cut(tenant)
         _, upto = self._query.bounds(tenant, filters, head, cut)
         checkpoint = self._checkpointer.cover(tenant, upto) if upto else None
-        state = {"format": form, "head": head, "proofs": proofs, "filters": filters.shown()}
+        state = {"format": form, "head": head, "proofs": proofs, "filters": self._nameless(tenant, filters)}
         self._store.change(
             Change(
                 Resource(tenant, Kind.TRAIL, tenant),
@@ -97,6 +101,19 @@ class Exporter:
         )
         complete = self._query.complete(tenant, filters, cut)
         return Export(tenant, filters, head, upto, checkpoint, proofs and checkpoint is not None, cut, complete)
+
+    def _nameless(self, tenant: str, filters: Filters) -> dict[str, Any]:
+        """The filters as the trail shows them for ever: of an actor's name only the commitments to it."""
+        shown = filters.shown()
+        if filters.created_by is not None:
+            shown["createdBy"] = sorted(key.commitment for key in self._actors.named(tenant, filters.created_by).values())
+        return shown
+
+    def opened(self, tenant: str, entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
+        """Entries as an export has them, with what opens their commitments."""
+        opener = Opener(tenant, self._log.trail, self._actors)
+        opener.learn(entries)
+        return map(opener.open, entries)
 
     def ndjson(
         self, export: Export, note: Callable[[Sequence[Entry], Sequence[bytes]], None] = lambda _entries, _lines: None
@@ -122,20 +139,21 @@ class Exporter:
         """The export as CSV, a line of names first; without a manifest, which a CSV file has beside it.  Raises `Gone` as `ndjson` does."""
         yield rows.head()
         for batch in self._batches(export):
-            yield b"".join(rows.row(flat(entry)) for entry in batch)
+            yield b"".join(map(rows.row, self.opened(export.tenant, batch)))
 
     def _batches(self, export: Export) -> Iterator[list[Entry]]:
         return self._query.walk(export.tenant, export.filters, export.upto, export.cut)
 
     def _lines(self, export: Export, batch: Sequence[Entry], tree: _KeptTree) -> Iterator[bytes]:
+        lines = self.opened(export.tenant, batch)
         if not export.proofs or export.checkpoint is None:
-            for entry in batch:
-                yield canonical(flat(entry)) + b"\n"
+            for line in lines:
+                yield canonical(line) + b"\n"
             return
         size = export.checkpoint["size"]
-        for entry in batch:
-            proof = merkle.inclusion_proof(entry["position"] - 1, size, tree.nodes)
-            yield canonical(flat(entry) | {"proof": [_text(digest) for digest in proof]}) + b"\n"
+        for line in lines:
+            proof = merkle.inclusion_proof(line["position"] - 1, size, tree.nodes)
+            yield canonical(line | {"proof": [_text(digest) for digest in proof]}) + b"\n"
 
     def _manifest(self, export: Export, counted: dict[str, Any]) -> Iterator[bytes]:
         """The manifest line, its marks streamed from the tiles: they may be many."""

@@ -19,7 +19,7 @@ from dms_tags.audit.log import merkle
 from dms_tags.audit.log.checkpoint import Checkpoint
 from dms_tags.audit.log.merkle import HASH_SIZE
 from dms_tags.audit.log.tiles import HEIGHT, MAX_ENTRY, WIDTH, Tile, TileTree
-from dms_tags.audit.trail.entry import Entry, canonical, flat
+from dms_tags.audit.trail.entry import Entry, flat, leaf_of
 from dms_tags.audit.trail.trail import Trail
 from dms_tags.errors import NotFound, Unproven
 from dms_tags.model import now
@@ -89,19 +89,19 @@ class Log:
 
     def take(self, tenant: str, begin: int, entries: Sequence[Entry]) -> None:
         """Extends the lowest level of the tree from `begin`, where it ends, by entries that are at hand; the levels above wait for `extend`."""
-        self._append(tenant, 0, begin, [merkle.leaf_hash(canonical(flat(entry))) for entry in entries])
+        self._append(tenant, 0, begin, [merkle.leaf_hash(leaf_of(flat(entry))) for entry in entries])
 
     def leaf(self, tenant: str, position: int) -> bytes | None:
         """The hash of the entry at `position` as the trail has it; None where it has none, also because it was archived."""
         entries = self.trail.run(tenant, position - 1, position)
-        return merkle.leaf_hash(canonical(flat(entries[0]))) if entries else None
+        return merkle.leaf_hash(leaf_of(flat(entries[0]))) if entries else None
 
     def _leaves(self, tenant: str, begin: int, end: int) -> list[bytes]:
         hashes = []
         for position, entry in enumerate(self.trail.run(tenant, begin, end), begin + 1):
             if entry["position"] != position:
                 raise Unproven(f"position {position} is missing in the trail of {tenant}")
-            hashes.append(merkle.leaf_hash(canonical(flat(entry))))
+            hashes.append(merkle.leaf_hash(leaf_of(flat(entry))))
         if len(hashes) != end - begin:
             raise Unproven(f"position {begin + len(hashes) + 1} is missing in the trail of {tenant}")
         return hashes

@@ -21,11 +21,13 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from dms_tags.audit.trail import entry
+from dms_tags.audit.trail.actors import ActorKeys
 from dms_tags.audit.trail.entry import Entry
-from dms_tags.audit.trail.trail import BEGINNING, RELAY, Trail
+from dms_tags.audit.trail.trail import BEGINNING, Trail
+from dms_tags.model import Actor
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document
-from dms_tags.store.turn import Turn
+from dms_tags.store.turn import RELAY, Turn
 from dms_tags.tracing import span
 
 BATCH_RESOURCES: Final = 500
@@ -64,6 +66,7 @@ class Relay:
     ) -> None:
         self._database = database
         self._trail = Trail(database)
+        self._actors = ActorKeys(database)
         self._tags = database.majority(database.tags)
         self._step = step
         self._clock = clock or database.clock.recorded
@@ -196,7 +199,9 @@ class Relay:
         for tenant, group in groupby(waiting, key=lambda item: item[1].document["tenant"]):
             position, last = self._head(tenant)
             recorded_at = max(self._clock(), last)
-            for _, work, index in group:
+            batch = [(work, index) for _, work, index in group]
+            keys = self._actors.of(tenant, {_actor(work.records[index]) for work, index in batch if index >= work.recorded})
+            for work, index in batch:
                 record = work.records[index]
                 trail = work.document["trail"]
                 trail["revision"] += 1
@@ -204,7 +209,13 @@ class Relay:
                 if index >= work.recorded:
                     position += 1
                     numbered = entry.make(
-                        work.document, record, previous, revision=trail["revision"], position=position, recorded_at=recorded_at
+                        work.document,
+                        record,
+                        previous,
+                        revision=trail["revision"],
+                        position=position,
+                        recorded_at=recorded_at,
+                        actor=keys[_actor(record)],
                     )
                     work.entries.append(numbered)
                     made.append(numbered)
@@ -263,3 +274,7 @@ class Relay:
             else:
                 update["$set"][f"trail.tags.{name}"] = {"state": last["state"], "traceid": last["traceid"]}
         return UpdateOne({"_id": work.document["_id"], "trail.revision": before}, update)
+
+
+def _actor(record: Document) -> Actor:
+    return Actor(record["by"], record["byKind"])

@@ -28,9 +28,6 @@ BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 PATIENCE: Final = 10.0
 """Seconds for which a read waits for the relay."""
 
-RELAY: Final = "relay"
-"""The duty of moving changes into the trail, as its turns are kept."""
-
 IDLE_SECONDS: Final = 5.0
 """A relay that is at work renews its turn several times a second."""
 
@@ -216,7 +213,7 @@ class Trail:
         }
         with store_errors():
             oldest = self._database.tags.find_one(waiting, {"_id": 1}, hint="outbox", max_time_ms=LOOK_MS)
-            return oldest is not None and Turn(self._database, RELAY, "", timedelta()).idle(IDLE_SECONDS)
+            return oldest is not None and Turn.of_relay(self._database).idle(IDLE_SECONDS)
 
     def _pending(self, tenant: str, resource: Resource | None) -> dict[str, set[str]]:
         where: dict[str, Any] = (

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from dms_tags.audit.export.opened import Opener
 from dms_tags.audit.log.checkpoint import AnotherLog, Checkpoint
 from dms_tags.audit.log.keys import Identities
 from dms_tags.audit.log.merkle import HASH_SIZE
 from dms_tags.audit.log.note import Verifier
 from dms_tags.audit.log.store import Log
 from dms_tags.audit.log.tiles import WIDTH, Tile
-from dms_tags.audit.trail.entry import canonical, flat
+from dms_tags.audit.trail.actors import ActorKeys
+from dms_tags.audit.trail.entry import Entry
+from dms_tags.audit.verify.openings import Openings
 from dms_tags.audit.verify.replay import baselines, compare
 from dms_tags.audit.verify.report import CannotTell, Kept, Progress, Report
 from dms_tags.audit.verify.tiles import check_tiles
@@ -46,7 +49,7 @@ def verify_database(
         return Report.failed(str(error)) if line.altered(newest) else Report(unknown=[str(error)])
     except Unproven as error:
         return Report.failed(str(error))
-    source = _DatabaseSource(log, tenant)
+    source = _DatabaseSource(log, tenant, Opener(tenant, log.trail, ActorKeys(database)))
     standings = baselines(database, tenant)
     try:
         report = LogVerification(source, checkpoint, kept, line, standings).run(progress)
@@ -103,7 +106,9 @@ class _Line:
 
 
 class _DatabaseSource:
-    def __init__(self, log: Log, tenant: str) -> None:
+    def __init__(self, log: Log, tenant: str, opener: Opener) -> None:
+        self.openings = Openings()
+        self._opener = opener
         self._log = log
         self._tenant = tenant
         self._read_to = 0
@@ -117,7 +122,7 @@ class _DatabaseSource:
     def leaves(self, begin: int, end: int) -> Sequence[bytes]:  # noqa: ARG002 - what stands there twice is to be seen
         if begin >= self._read_to:
             self._read_ahead(begin)
-        return self._leaves[begin // WIDTH]
+        return self._leaves.get(begin // WIDTH, [])
 
     def tile(self, level: int, number: int, width: int) -> bytes:
         tile = (level, number)
@@ -129,15 +134,12 @@ class _DatabaseSource:
         first = begin // WIDTH
         self._read_to = (first + AHEAD) * WIDTH
         entries = self._log.trail.run(self._tenant, begin, min(self._read_to, self.head))
-        # by their own account of where they stand: what is missing or doubled must not move the others to another tile
-        self._leaves = {number: [] for number in range(first, first + AHEAD)}
-        for entry in entries:
-            self._leaves[(entry["position"] - 1) // WIDTH].append(_leaf(entry))
+        self._opener.learn(entries)
+        self._leaves = self.openings.leaves(self._open(entry) for entry in entries)
         self._tiles = self._log.tiles(self._tenant, [(0, number) for number in range(first, first + AHEAD)])
 
-
-def _leaf(entry: dict[str, object]) -> bytes:
-    try:
-        return canonical(flat(entry))
-    except (TypeError, KeyError, AttributeError, ValueError):
-        return b""  # a member was taken away or is of another kind: no entry
+    def _open(self, entry: Entry) -> Mapping[str, Any]:
+        try:
+            return self._opener.open(entry)
+        except (TypeError, KeyError, AttributeError, ValueError):
+            return {"position": entry["position"]}  # a member was taken away or is of another kind: no entry

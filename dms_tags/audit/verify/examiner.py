@@ -30,10 +30,13 @@ class Examiner:
         self._newest = ""
         self._met: set[tuple[str, str]] = set()
 
-    def take(self, leaf: bytes) -> Mapping[str, Any]:
-        """Takes the next entry, and gives it back.  Raises `Broken` where it is none, or not the next."""
+    def take(self, leaf: bytes, told: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        """Takes the next entry, and gives it back.  Raises `Broken` where it is none, or not the next.
+
+        `told` is the entry where the leaf was read already.
+        """
         try:
-            entry: Mapping[str, Any] = json.loads(leaf)
+            entry: Mapping[str, Any] = json.loads(leaf.decode()) if told is None else told
             position, resource, recorded = entry["position"], entry["resource"], entry["recordedAt"]
             if self.tenant is None:
                 self.tenant = entry["tenant"]

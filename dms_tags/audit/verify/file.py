@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dms_tags.audit.export.manifest import (
     MARK,
@@ -22,10 +22,11 @@ from dms_tags.audit.log import merkle
 from dms_tags.audit.log.checkpoint import AnotherLog, Checkpoint
 from dms_tags.audit.log.merkle import RangeProof
 from dms_tags.audit.log.note import Verifier
-from dms_tags.audit.trail.entry import canonical
+from dms_tags.audit.trail.entry import canonical, leaf_of
 from dms_tags.audit.verify.examiner import MALFORMED, Broken, Examiner
 from dms_tags.audit.verify.lines import Lines
 from dms_tags.audit.verify.matching import Matching, ends
+from dms_tags.audit.verify.openings import SPELLING, Openings, part
 from dms_tags.audit.verify.remnant import entry_of, without_manifest
 from dms_tags.audit.verify.report import CannotTell, Kept, Progress, Report, RootLine
 from dms_tags.audit.verify.run import ALTERED, RunVerification
@@ -56,6 +57,14 @@ def verify_file(file: Path, verifiers: Sequence[Verifier], kept_text: str | None
     return _FileVerification(file, manifest, checkpoint, kept, progress).run(verifiers)
 
 
+class _Told(NamedTuple):
+    """What a line tells: its members, its leaf, and whether it was proven by itself."""
+
+    entry: Mapping[str, Any]
+    leaf: bytes
+    proven: bool
+
+
 class _FileVerification:
     """One file, its manifest read, its checkpoint found genuine (None: it has none)."""
 
@@ -68,6 +77,7 @@ class _FileVerification:
         self._matching = Matching(manifest.filters if manifest.intact else {})
         self._tenant = manifest.tenant if manifest.intact else None
         self._last = manifest.last if manifest.intact else 0
+        self._openings = Openings()
         self.report = Report(checkpoint=checkpoint, first=manifest.first)
 
     def _check_manifest(self, verifiers: Sequence[Verifier]) -> None:
@@ -97,6 +107,7 @@ class _FileVerification:
         self._compare_manifest()
         if not self.report.findings and self._checkpoint is not None:
             self._tell_proven()
+            self.report.remarks += self._openings.remarks()
         return self.report
 
     def _check_ends(self) -> None:
@@ -147,21 +158,22 @@ class _FileVerification:
         matching = self._matching if self._manifest.filters and self._manifest.intact else None
         try:
             for line in self._lines:
-                entry, digest = verification.take(self._leaf(line, examiner.position + 1))
+                told = self._told(line, examiner.position + 1)
+                entry, digest = verification.take(told.leaf, told.entry)
                 marks += digest[:MARK]
-                if matching is not None and examiner.fault is None:
-                    contradicted = matching.wrong(entry)
-                    if contradicted is not None:
-                        examiner.fault = (examiner.position, contradicted)
+                if examiner.fault is None:
+                    wrong = self._openings.wrong(entry) or (None if matching is None else matching.wrong(entry))
+                    if wrong is not None:
+                        examiner.fault = (examiner.position, wrong)
         except (Broken, Unproven) as error:
             report.found(examiner.position + 1, str(error))
         self._lines.read_to_end()
         verification.end()
-        told = begin + len(run.marks) // MARK
-        if report.position_free and report.last < max(self._last, told):
+        marked = begin + len(run.marks) // MARK
+        if report.position_free and report.last < max(self._last, marked):
             report.found(report.last + 1, "is missing: the file is cut off here")
-        elif report.position_free and report.last > told:
-            report.found(told + 1, "stands behind the end that the manifest tells of: its marks end before")
+        elif report.position_free and report.last > marked:
+            report.found(marked + 1, "stands behind the end that the manifest tells of: its marks end before")
         differs = first_difference(bytes(marks), run.marks)
         tree = verification.tree if report.position_free else None
         if tree is not None and self._gives_root(tree, run, checkpoint):
@@ -175,26 +187,26 @@ class _FileVerification:
             report.found(*examiner.fault)
         self._hold_against(kept.left())
 
-    def _leaf(self, line: bytes, position: int) -> bytes:
-        """The entry of a line in canonical JSON; its proof, if it has one, holds.  Raises `Broken`, `Unproven`."""
+    def _told(self, line: bytes, position: int) -> _Told:
+        """What a line tells; its proof, if it has one, holds.  Raises `Broken`, `Unproven`."""
         if not line.endswith(b"\n"):
             raise Broken("the end of its line was altered")
         if self._checkpoint is None or b'"proof":' not in line:
-            return line[:-1]
+            return _Told(*part(line[:-1]), proven=False)
         try:
             entry = json.loads(line)
             spelt = canonical(entry)
             proof = hashes_of(entry.pop("proof"))
-            leaf = canonical(entry)
+            leaf = leaf_of(entry)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise Broken(MALFORMED) from error
         if spelt != line[:-1]:
-            raise Broken("is not spelt in canonical JSON")
+            raise Broken(SPELLING)
         try:
             merkle.verify_inclusion(merkle.leaf_hash(leaf), position - 1, self._checkpoint.size, proof, self._checkpoint.root)
         except Unproven as error:
             raise Unproven(f"{ALTERED}, or its proof was altered") from error
-        return leaf
+        return _Told(entry, leaf, proven=True)
 
     def _gives_root(self, rebuilt: RangeProof, run: Run, checkpoint: Checkpoint) -> bool:
         try:
@@ -232,7 +244,11 @@ class _FileVerification:
                 break
             wrong = self._wrong(entry, report.last, revision)
             try:
-                unproven += self._leaf(line, position) == line[:-1]
+                told = self._told(line, position)
+                unproven += not told.proven
+                beside = self._openings.wrong(told.entry)
+                if wrong is None and beside is not None:
+                    wrong = (position, beside)
             except (Broken, Unproven) as error:
                 wrong = (position, str(error))
             if wrong is not None:

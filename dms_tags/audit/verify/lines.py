@@ -57,6 +57,6 @@ class Lines:
 
 def _told(row: bytes) -> bytes:
     try:
-        return rows.leaf(row) + b"\n"
+        return rows.line(row) + b"\n"
     except ValueError:
         return b"\n"

@@ -11,10 +11,13 @@ from dms_tags.audit.log.checkpoint import AnotherLog, Checkpoint
 from dms_tags.audit.log.merkle import HASH_SIZE
 from dms_tags.audit.log.note import Verifier
 from dms_tags.audit.log.tiles import WIDTH, Tile, TileName, TileTree, width_at
-from dms_tags.audit.trail.entry import canonical
+from dms_tags.audit.verify.openings import Openings
 from dms_tags.audit.verify.report import CannotTell, Kept, Progress, Report
 from dms_tags.audit.verify.tree import LogVerification
 from dms_tags.errors import Unproven
+
+AHEAD: Final = 3
+"""Tiles whose entries are read at once: as many as a page has room for."""
 
 TRAIL: Final = "/api/dms/audit"
 
@@ -66,29 +69,23 @@ def verify_live(client: httpx.Client, verifiers: Sequence[Verifier], kept_text: 
 
 class _LiveSource:
     def __init__(self, remote: Remote, size: int) -> None:
+        self.openings = Openings()
         self._remote = remote
+        self._read_to = 0
+        self._leaves: dict[int, list[bytes]] = {}
         self.orders: Collection[int] | None = None
         page = remote.get("?order=asc&limit=1").json()
         oldest = page["entries"]
         self.first = int(oldest[0]["position"]) if oldest else size + 1
         self.head = max(size, int(page["head"]))
 
-    def leaves(self, begin: int, end: int) -> list[bytes]:
-        number = begin // WIDTH
-        try:
-            bundle = self._remote.get(f"/log/tile/{TileName(None, number, end - number * WIDTH)}").content
-        except CannotLook as error:
-            if error.status != httpx.codes.NOT_FOUND:
-                raise
-            # an entry of it is missing: which one, the entries that there are tell
-            page = self._remote.get(f"?after={begin}&before={end + 1}&order=asc&limit={WIDTH}")
-            return [canonical(entry) for entry in page.json()["entries"]]
-        leaves, at = [], 0
-        while at + 2 <= len(bundle):
-            length = int.from_bytes(bundle[at : at + 2], "big")
-            leaves.append(bundle[at + 2 : at + 2 + length])
-            at += 2 + length
-        return leaves[begin - number * WIDTH :]
+    def leaves(self, begin: int, end: int) -> list[bytes]:  # noqa: ARG002 - what stands there twice is to be seen
+        if begin >= self._read_to:
+            self._read_to = min((begin // WIDTH + AHEAD) * WIDTH, self.head)
+            # not the bundles of the log, which do not tell names and reasons
+            page = self._remote.get(f"?after={begin}&before={self._read_to + 1}&order=asc&limit={AHEAD * WIDTH}&keys=true")
+            self._leaves = self.openings.leaves(page.json()["entries"])
+        return self._leaves.get(begin // WIDTH, [])
 
     def tile(self, level: int, number: int, width: int) -> bytes:
         try:

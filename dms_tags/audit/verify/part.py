@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final
 
 from dms_tags.audit.export import rows
 from dms_tags.audit.export.manifest import MANIFEST, RESOURCE_FILTERS, RUN_FILTERS
-from dms_tags.audit.trail.entry import canonical
+from dms_tags.audit.trail.entry import canonical, leaf_of
 from dms_tags.audit.verify.remnant import entry_of
 from dms_tags.errors import CannotStart
 from dms_tags.files import replace_whole
@@ -43,7 +43,7 @@ class Part:
         self._accepted = False
 
     def read(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """The lines that came so far, each with its entry in canonical JSON (None: a table's line of names).
+        """The lines that came so far, each with the leaf of its entry (None: a table's line of names).
 
         A last line that is not whole, and a manifest, are cut off.  Raises `CannotStart` for what is of another export, or damaged.
         """
@@ -141,7 +141,7 @@ class Part:
                     yield line, None, length
                     continue
                 try:
-                    leaf = rows.leaf(line) if table else _leaf(line)
+                    leaf = _leaf(rows.line(line) + b"\n" if table else line)
                     place.take(leaf)
                 except ValueError as error:
                     raise CannotStart(f"{self.path} is damaged: line {number} {error}: {WAY_OUT}") from error
@@ -219,8 +219,8 @@ def _note_of(path: Path) -> Path:
 
 
 def _leaf(line: bytes) -> bytes:
-    """The entry of a line in canonical JSON, without its proof.  Raises ValueError where the line is not spelt so."""
+    """The leaf of the entry that a line tells.  Raises ValueError where it is not spelt in canonical JSON."""
     entry = entry_of(line)
     if entry is None or canonical(entry) + b"\n" != line:
         raise ValueError("is no entry")
-    return canonical({name: value for name, value in entry.items() if name != "proof"})
+    return leaf_of(entry)

@@ -44,9 +44,12 @@ class RunVerification:
         """That of the entry taken last."""
         return self.examiner.position
 
-    def take(self, leaf: bytes) -> tuple[Mapping[str, Any], bytes]:
-        """Takes the next entry; gives it and its hash back.  Raises `Broken` where it is none, or not the next."""
-        entry = self.examiner.take(leaf)
+    def take(self, leaf: bytes, told: Mapping[str, Any] | None = None) -> tuple[Mapping[str, Any], bytes]:
+        """Takes the next entry; gives it and its hash back.  Raises `Broken` where it is none, or not the next.
+
+        `told` is the entry where the leaf was read already.
+        """
+        entry = self.examiner.take(leaf, told)
         digest = merkle.leaf_hash(leaf)
         if self.tree is not None:
             self.tree.append(digest)

@@ -11,6 +11,7 @@ from dms_tags.audit.log.merkle import HASH_SIZE
 from dms_tags.audit.log.tiles import WIDTH, TileTree, width_at
 from dms_tags.audit.verify.archived import Archive
 from dms_tags.audit.verify.examiner import Broken, Examiner
+from dms_tags.audit.verify.openings import Openings
 from dms_tags.audit.verify.replay import Replayed
 from dms_tags.audit.verify.report import Kept, Progress, Report, RootLine
 from dms_tags.audit.verify.run import ALTERED, RunVerification
@@ -30,6 +31,9 @@ class Source(Protocol):
 
     orders: Collection[int] | None
     """The numbers of the orders to archive that moved the cut; None where that is not known."""
+
+    openings: Openings
+    """What is found of names and reasons on the way."""
 
     def leaves(self, begin: int, end: int) -> Sequence[bytes]:
         """The canonical entries at the positions `begin + 1 … end`; fewer where there are fewer."""
@@ -99,6 +103,9 @@ class LogVerification:
         if examiner.fault is not None:
             position, what = examiner.fault
             report.found(position, f"{what}{BASELINE if begin and self._standings is not None else ''}")
+        for position, what in self._source.openings.faults[:1]:
+            report.found(position, what)
+        report.remarks += self._source.openings.remarks()
         self._judge(verification.root)
         self._outside()
         if begin:

@@ -16,7 +16,7 @@ import pytest
 from dms_tags.audit.log import merkle
 from dms_tags.audit.log.checkpoint import Checkpoint
 from dms_tags.audit.log.note import Verifier
-from dms_tags.audit.trail.entry import canonical, flat
+from dms_tags.audit.trail.entry import flat, leaf_of
 from dms_tags.audit.verify.file import verify_file
 from dms_tags.audit.verify.live import CannotLook, verify_live
 from dms_tags.audit.verify.report import Report
@@ -102,7 +102,7 @@ def test_log_over_http(service: Service) -> None:
             at += 2 + length
     hashes = [merkle.leaf_hash(leaf) for leaf in leaves]
 
-    assert [canonical(flat(entry)) for entry in service.entries()] == leaves
+    assert [leaf_of(flat(entry)) for entry in service.entries()] == leaves
     assert ("log.example/audit/default", COUNT, merkle.root_of(hashes)) == (checkpoint.origin, checkpoint.size, checkpoint.root)
     assert b"".join(hashes[512:]) == service.client.get(f"{AUDIT}/log/tile/0/002.p/8").data
     assert merkle.root_of(hashes[256:512]) == service.client.get(f"{AUDIT}/log/tile/1/000.p/2").data[32:]
@@ -118,7 +118,7 @@ def test_proof(service: Service) -> None:
         path = [base64.b64decode(digest) for digest in proof["proof"]]
 
         assert position == proof["entry"]["position"]
-        merkle.verify_inclusion(merkle.leaf_hash(canonical(proof["entry"])), position - 1, checkpoint.size, path, checkpoint.root)
+        merkle.verify_inclusion(merkle.leaf_hash(leaf_of(proof["entry"])), position - 1, checkpoint.size, path, checkpoint.root)
     assert 404 == service.client.get(f"{AUDIT}/{COUNT + 1}/proof").status_code
 
 

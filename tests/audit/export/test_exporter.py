@@ -22,7 +22,8 @@ from dms_tags.audit.export.manifest import manifest_beside, seal
 from dms_tags.audit.log.keys import SigningKey
 from dms_tags.audit.log.note import Signer, Verifier
 from dms_tags.audit.log.signer import Checkpointer
-from dms_tags.audit.trail.entry import canonical, flat
+from dms_tags.audit.trail.actors import ActorKeys
+from dms_tags.audit.trail.entry import canonical, flat, leaf_of
 from dms_tags.audit.trail.filters import Filters
 from dms_tags.audit.verify.file import verify_file
 from dms_tags.audit.verify.report import Report
@@ -45,7 +46,7 @@ class Bench:
         self.database.prepare()
         self.entries = fill(self.database, COUNT)
         self.checkpointer = Checkpointer.of(self.database, settings)
-        self.exporter = Exporter(self.checkpointer, TagStore(self.database))
+        self.exporter = Exporter(self.checkpointer, TagStore(self.database), ActorKeys(self.database))
         identity = self.checkpointer.identities
         self.checkpointer.checkpoint("default")
         found = identity.current()
@@ -74,7 +75,7 @@ def test_lines_are_the_leaves(bench: Bench) -> None:
     *lines, last = bench.export().read_bytes().splitlines(keepends=True)
     manifest = json.loads(last)["manifest"]
 
-    assert [canonical(flat(entry)) + b"\n" for entry in bench.entries] == lines
+    assert [leaf_of(flat(entry)) for entry in bench.entries] == [leaf_of(json.loads(line)) for line in lines]
     assert (COUNT, 1, COUNT, COUNT, {}) == tuple(manifest[name] for name in ("count", "first", "last", "head", "filters"))
     assert hashlib.sha256(b"".join(lines)).hexdigest() == manifest["sha256"]
     assert manifest["checkpoint"].split("\n")[1] == str(COUNT)
@@ -133,10 +134,17 @@ STATES = st.one_of(
 def test_rows_there_and_back(state: tuple[str, Any], actor: str, trace_id: str | None) -> None:
     """Whatever an entry holds, its row gives back its canonical JSON, and no cell begins like a formula."""
     entry = flat(next(iter(entries(1))))
-    entry |= {"resource": f"{state[0]}/1", "state": state[1], "createdBy": actor, "previousTraceId": trace_id}
+    entry |= {
+        "resource": f"{state[0]}/1",
+        "state": state[1],
+        "createdBy": actor,
+        "previousTraceId": trace_id,
+        "actorKey": None,
+        "reasonKey": None,
+    }
     row = rows.row(entry)
 
-    assert canonical(entry) == rows.leaf(row)
+    assert canonical(entry) == rows.line(row)
     assert [row] == list(rows.rows(io.BytesIO(row)))
     cells = next(csv.reader(io.StringIO(row.decode(), newline="")))
     assert not [
@@ -168,7 +176,7 @@ def test_export_without_a_key(settings: Settings, tmp_path: Path) -> None:
     """A service that cannot sign exports all the same; what it makes is not called proven."""
     database = Database.connect(Settings(mongo_uri="mongomock://"))
     fill(database, 5)
-    exporter = Exporter(Checkpointer(database, settings, None), TagStore(database))
+    exporter = Exporter(Checkpointer(database, settings, None), TagStore(database), ActorKeys(database))
     file = tmp_path / "export"
     file.write_bytes(b"".join(exporter.ndjson(exporter.begin("default", Filters(), ACTOR, form="ndjson", proofs=True))))
 

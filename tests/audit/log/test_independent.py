@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from dms_tags.audit.log.signer import Checkpointer
 from dms_tags.audit.log.tiles import TileName, width_at
-from dms_tags.audit.trail.entry import canonical, flat
+from dms_tags.audit.trail.entry import flat, leaf_of
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from tests.support.trails import entries, keyed
@@ -52,7 +52,7 @@ def published(folder: Path) -> dict[str, Any]:
         "Tiles": {
             str(TileName(*name, width_at(size, *name))): text(hashes) for name, hashes in log.tiles("default", names).items()
         },
-        "Entries": [text(canonical(flat(entry))) for entry in made],
+        "Entries": [text(leaf_of(flat(entry))) for entry in made],
         "Inclusion": {str(index): texts(tree.inclusion(index, size)) for index in (*range(0, size, 37), size - 1)},
         "Consistency": [texts(tree.consistency(old, size)) for old in SIZES],
     }
@@ -155,7 +155,7 @@ def test_log_is_accepted(tmp_path: Path, read: Callable[[dict[str, Any], Path], 
 def test_altered_log_is_not_accepted(tmp_path: Path, read: Callable[[dict[str, Any], Path], None]) -> None:
     """The same implementation refuses a log in which one entry was altered."""
     log = published(tmp_path)
-    log["Entries"][300] = text(b64decode(log["Entries"][300]).replace(b'"schema":1', b'"schema":2'))
+    log["Entries"][300] = text(b64decode(log["Entries"][300]).replace(b'"schema":', b'"schema":9'))
 
     with pytest.raises(AssertionError):
         read(log, tmp_path)

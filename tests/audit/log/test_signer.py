@@ -18,7 +18,7 @@ from dms_tags.audit.log.checkpoint import Checkpoint
 from dms_tags.audit.log.keys import EMBEDDED_KEY, PUBLIC_LINE, SigningKey, embedded_key
 from dms_tags.audit.log.note import Verifier
 from dms_tags.audit.log.signer import Checkpointer, NotSigned
-from dms_tags.audit.trail.entry import canonical, flat
+from dms_tags.audit.trail.entry import flat, leaf_of
 from dms_tags.errors import CannotStart, Unproven
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
@@ -51,7 +51,7 @@ def append(database: Database, begin: int, end: int, **options: Any) -> None:
 def test_signs_the_trail(checkpointer: Checkpointer, database: Database) -> None:
     """A checkpoint commits to the RFC 9162 root over the canonical JSON of all entries."""
     made = fill(database, 700)
-    root = merkle.root_of(merkle.leaf_hash(canonical(flat(entry))) for entry in made)
+    root = merkle.root_of(merkle.leaf_hash(leaf_of(flat(entry))) for entry in made)
 
     assert Checkpoint(LOG, 700, root) == opened(checkpointer, checkpointer.checkpoint("default"))
 
@@ -76,7 +76,7 @@ def test_catches_up_a_level_that_a_crash_left_behind(checkpointer: Checkpointer,
     database.collection("log_tiles").delete_many({"level": 1})
     append(database, 600, 601)
 
-    expected = merkle.root_of(merkle.leaf_hash(canonical(flat(entry))) for entry in database.trail.find(sort=[("position", 1)]))
+    expected = merkle.root_of(merkle.leaf_hash(leaf_of(flat(entry))) for entry in database.trail.find(sort=[("position", 1)]))
     assert expected == opened(checkpointer, checkpointer.checkpoint("default")).root
 
 
