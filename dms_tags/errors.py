@@ -36,6 +36,7 @@
     │   └── StateMismatch
     ├── Unprocessable
     │   ├── UnknownState
+    │   ├── ReasonRequired
     │   └── IdempotencyKeyReused
     └── StoreUnavailable           MongoDB does not answer, or not in time
         └── Busy                   MongoDB answers; what is asked for has its hands full
@@ -302,6 +303,12 @@ class UnknownState(Unprocessable):
     """A state that the tag's enforced definition does not name."""
 
     slug = "unknown-state"
+
+
+class ReasonRequired(Unprocessable):
+    """A state that the tag's enforced definition lets nobody set without saying why."""
+
+    slug = "reason-required"
 
 
 class IdempotencyKeyReused(Unprocessable):

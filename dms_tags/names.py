@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 from dms_tags.errors import InvalidObjectId, InvalidParameter, InvalidState, InvalidTagName, InvalidTraceId
 
@@ -17,6 +17,7 @@ MAX_TRACE_ID: Final = 32
 TRACE_ID_PATTERN: Final = r"[0-9a-f]{1,32}"
 
 MAX_NAME: Final = 128
+MAX_REASON: Final = 500
 MIN_STATE: Final = -(2**31)
 MAX_STATE: Final = 2**31 - 1
 
@@ -113,3 +114,10 @@ def next_millisecond(moment: datetime) -> datetime:
 def spell_time(moment: datetime) -> str:
     """The wire's spelling of a time: RFC 3339 in UTC with milliseconds, `2020-02-20T02:20:20.220Z`."""
     return f"{moment.isoformat(timespec='milliseconds')[:23]}Z"
+
+
+def reason(text: str) -> str:
+    """`text`, if it can be the reason of a change; else `InvalidParameter` (API.md section 1)."""
+    if not 1 <= len(text) <= MAX_REASON or not text.strip() or any(category(sign) in ("Cc", "Cs") for sign in text):
+        raise InvalidParameter(f"a reason is 1 to {MAX_REASON} characters, none of them a control character")
+    return text

@@ -14,7 +14,7 @@ from dms_tags.errors import Forbidden
 
 METHODS: Final = "GET, POST, PUT, DELETE"
 ALLOWED_HEADERS: Final = (
-    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, X-ID-TENANT-NAME, "
+    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, X-Change-Reason, X-ID-TENANT-NAME, "
     f"{REQUEST_ID_HEADER}, X-B3-TraceId, X-B3-SpanId, X-B3-ParentSpanId, X-B3-Sampled, X-B3-Flags, b3, traceparent, tracestate, "
     "X-Spaaza-Session-User-Id, X-Spaaza-Session-Key"
 )

@@ -129,6 +129,11 @@ class Call:
         """The request's trace id.  Raises `InvalidTraceId`."""
         return headers.trace_id(self.request.headers)
 
+    @property
+    def reason(self) -> str | None:
+        """Why the change is made, as the request says.  Raises `InvalidParameter`."""
+        return headers.reason(self.request.headers)
+
     def entity_tags(self, header: str) -> tuple[str, ...] | None:
         """The entity tags that a header lists; None where it is absent or `*`.  Raises `InvalidParameter`."""
         text = self.request.headers.get(header)

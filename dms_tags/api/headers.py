@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import unquote
 
 from werkzeug.datastructures import Headers
 
@@ -12,9 +13,11 @@ from dms_tags import names
 from dms_tags.errors import InvalidParameter, InvalidTraceId
 
 TRACE_HEADER: Final = "X-B3-TraceId"
+REASON_HEADER: Final = "X-Change-Reason"
 
 _entity_tag = re.compile(r'[ \t]*(?:(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*)?(?:,|$)')
 _compressed = re.compile(r"(?:--?|;)(?:gzip|br|zstd|deflate)$")
+_bare_percent = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _idempotency_key = re.compile(r"[\x21-\x7e]{1,64}").fullmatch
 
 
@@ -33,6 +36,24 @@ def trace_id(headers: Headers) -> str | None:
         return names.trace_id(text.partition("-")[0])
     except InvalidTraceId as error:
         raise InvalidTraceId(f"the header b3 begins with a trace id, or is 0, 1 or d: {error.detail}") from error
+
+
+def reason(headers: Headers) -> str | None:
+    """Why the change is made, of `X-Change-Reason`; None where it does not say.  Raises `InvalidParameter`.
+
+    It is UTF-8, percent-encoded; a text with a `%` that begins no two hexadecimal digits is taken as it stands.
+    """
+    text = headers.get(REASON_HEADER)
+    if text is None:
+        return None
+    if not text.isascii():
+        raise InvalidParameter(f"{REASON_HEADER} is ASCII: what is not is UTF-8, percent-encoded")
+    try:
+        return names.reason(text if _bare_percent(text) else unquote(text, errors="strict"))
+    except UnicodeDecodeError as error:
+        raise InvalidParameter(f"{REASON_HEADER} is percent-encoded, and not in UTF-8") from error
+    except InvalidParameter as error:
+        raise InvalidParameter(f"{REASON_HEADER}: {error.detail}") from error
 
 
 def entity_tags(text: str, header: str) -> tuple[str, ...] | None:

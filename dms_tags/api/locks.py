@@ -13,15 +13,15 @@ from dms_tags.api.parameters import WAIT_FOR_SEARCH
 from dms_tags.errors import InvalidParameter, TraceIdRequired
 from dms_tags.model import Actor, Conditions, Idempotency, Terms
 
-ADD_HEADERS: Final = (headers.TRACE_HEADER, "Idempotency-Key")
+ADD_HEADERS: Final = (headers.TRACE_HEADER, headers.REASON_HEADER, "Idempotency-Key")
 """The request headers of what makes something new, as OpenAPI lists them."""
 
-CHANGE_HEADERS: Final = (headers.TRACE_HEADER, "If-Match", "If-None-Match", "Idempotency-Key")
+CHANGE_HEADERS: Final = (headers.TRACE_HEADER, headers.REASON_HEADER, "If-Match", "If-None-Match", "Idempotency-Key")
 """The request headers of a change of what may be there."""
 
 
 def terms(call: Call, *facts: Any) -> Terms:
-    """Who asks for a change, in which trace and under which conditions.
+    """Who asks for a change, in which trace, under which conditions and why.
 
     `facts` is what else the request asks for, such as its body: an idempotency key stands for all of it.
     Raises `TraceIdRequired`, `InvalidTraceId` or `InvalidParameter`.
@@ -37,7 +37,9 @@ def terms(call: Call, *facts: Any) -> Terms:
         absent=_absent(call),
         state=call.arguments.get("expectedState"),
     )
-    return Terms(call.identity.actor, trace_id, conditions, idempotency(call, meaning(conditions), *facts))
+    reason = call.reason
+    key = idempotency(call, meaning(conditions), *facts, *why(reason))
+    return Terms(call.identity.actor, trace_id, conditions, key, reason)
 
 
 def of_new(terms: Terms) -> Terms:
@@ -59,6 +61,11 @@ def _absent(call: Call) -> bool:
     if call.entity_tags("If-None-Match") is not None:
         raise InvalidParameter("If-None-Match of a change is *: only if the tag is not there")
     return True
+
+
+def why(reason: str | None) -> tuple[Any, ...]:
+    """The part of a fingerprint that a reason is; none where there is none, as before there were reasons."""
+    return () if reason is None else ({"reason": reason},)
 
 
 def meaning(conditions: Conditions) -> list[Any]:

@@ -12,7 +12,9 @@ from typing import Any, ClassVar, Final
 
 from marshmallow import Schema, ValidationError, fields, pre_load, validate
 
-from dms_tags.errors import InvalidBody, Malformed
+from dms_tags import names
+from dms_tags.errors import InvalidBody, InvalidParameter, Malformed
+from dms_tags.names import MAX_REASON
 
 TRUTHS: Final = {"true": True, "1": True, "false": False, "0": False}
 """How forms and queries of the chain tags API spell a boolean."""
@@ -119,6 +121,19 @@ class Text(fields.String):
 
     def _validate(self, value: Any) -> None:
         """Its length was looked at before it was parsed."""
+
+
+class Reason(Text):
+    """Why a change is made."""
+
+    def __init__(self, **described: Any) -> None:
+        super().__init__(1, MAX_REASON, **described)
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        try:
+            return names.reason(super()._deserialize(value))
+        except InvalidParameter as error:
+            raise ValidationError(error.detail) from error
 
 
 class Whole(fields.Integer):

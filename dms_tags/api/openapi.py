@@ -13,6 +13,7 @@ from marshmallow import fields
 from dms_tags.api import bodies
 from dms_tags.api.admission import REQUEST_ID_HEADER
 from dms_tags.api.endpoint import PUBLIC, Api, Route
+from dms_tags.api.headers import REASON_HEADER
 from dms_tags.api.members import Body
 from dms_tags.audit.export.exporter import COMPLETE_HEADER, HEAD_HEADER, OLDEST_HEADER
 from dms_tags.identity.model import Permission
@@ -36,6 +37,11 @@ HEADERS: Final[Mapping[str, tuple[str, Mapping[str, Any], Any]]] = {
         "the same key again is answered as the first time and changes nothing",
         {"type": "string", "pattern": "^[\\x21-\\x7e]{1,64}$"},
         "import-7",
+    ),
+    REASON_HEADER: (
+        "why the change is made, for its entry in the trail: 1 to 500 characters, UTF-8 percent-encoded, or plain ASCII",
+        {"type": "string", "minLength": 1, "pattern": "^[ -~]+$"},
+        "scanned%20again",
     ),
     "Last-Event-ID": ("resume after this position", {"type": "string", "pattern": "^[0-9]{1,15}$"}, "1234"),
 }

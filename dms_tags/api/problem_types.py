@@ -282,6 +282,14 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
             "GET the definition of the tag: it lists the states by number.",
         ),
         Problem(
+            "reason-required",
+            422,
+            2603,
+            "Reason required",
+            "The definition of the tag lets nobody set this state without saying why.",
+            "Say why in the header X-Change-Reason, or in the member reason of the body. GET the definition: reasonRequired lists the states.",
+        ),
+        Problem(
             "idempotency-key-reused",
             422,
             2602,

@@ -15,7 +15,7 @@ import click
 
 from dms_tags.cli import remote, screen
 from dms_tags.cli.rows import TAG_COLUMNS, tag_row
-from dms_tags.cli.shared import FAILED, NOTHING, Ended, client_options
+from dms_tags.cli.shared import FAILED, NOTHING, Ended, client_options, reason_option
 from dms_tags.client.calls import in_state
 
 PLACE: Final = "{}"
@@ -59,9 +59,17 @@ class RestIsRun(click.Command):
 @click.option(
     "--run", multiple=True, metavar="COMMAND…", help=f"The rest of the line is run; {PLACE} stands for the object's id."
 )
+@reason_option
 @client_options
 def claim(
-    name: str, state: int, waiting: int | None, query: str | None, lease: int, on_success: int | None, run: Sequence[str]
+    name: str,
+    state: int,
+    waiting: int | None,
+    query: str | None,
+    lease: int,
+    on_success: int | None,
+    run: Sequence[str],
+    reason: str | None,
 ) -> int:
     """Take the next object of a queue; with a command, hold it while the command runs.
 
@@ -76,13 +84,15 @@ def claim(
             "Which objects wait? Give --from N or --query STATEMENT, one of them.", click.get_current_context()
         )
     if not run:
-        return _take(name, state, statement, lease)
+        return _take(name, state, statement, lease, reason)
+    if reason is not None:
+        raise click.UsageError("--reason goes with a claim alone, not with --run.", click.get_current_context())
     return _work(name, state, statement, lease, on_success, run)
 
 
-def _take(name: str, state: int, statement: str, lease: int) -> int:
+def _take(name: str, state: int, statement: str, lease: int, reason: str | None) -> int:
     with remote.calling() as client:
-        taken = client.take(name, state, statement, lease_seconds=lease)
+        taken = client.take(name, state, statement, lease_seconds=lease, reason=reason)
     if not taken:
         return NOTHING
     rows = [{"objectId": claimed.object_id, "attempts": claimed.attempts, **tag_row(claimed.tag)} for claimed in taken]

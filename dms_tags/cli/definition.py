@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final
 import click
 
 from dms_tags.cli import remote, screen
-from dms_tags.cli.shared import FAILED, NOTHING, Ended, client_options
+from dms_tags.cli.shared import FAILED, NOTHING, Ended, client_options, reason_option
 from dms_tags.client import calls
 from dms_tags.client.blocking import DmsTags
 from dms_tags.client.errors import NotFound
@@ -60,12 +60,13 @@ def _get(name: str) -> None:
 @command.command("set")
 @click.argument("name")
 @click.argument("file", type=click.File("rb"))
+@reason_option
 @client_options
-def _set(name: str, file: BinaryIO) -> None:
+def _set(name: str, file: BinaryIO, reason: str | None) -> None:
     """Write a definition from FILE (-: standard input), for administrators; it holds everywhere within 2 s.
 
     FILE has a JSON document: {"states": {"1": "queued", "2": "running"}, "transitions": {"1": [2]}, "initial": [1],
-    "enforce": true}.  Only "states" is needed; without "enforce" it is in force.
+    "enforce": true, "reasonRequired": [2]}.  Only "states" is needed; without "enforce" it is in force.
     """
     try:
         document = json.loads(file.read())
@@ -75,16 +76,17 @@ def _set(name: str, file: BinaryIO) -> None:
         document = {member: value for member, value in document.items() if member != "name"}
     with remote.calling() as client:
         # as it stands in the file, so that the service refuses by name what it does not know
-        client.send(replace(calls.define(name, Definition(name, {})), json=document))
+        client.send(replace(calls.define(name, Definition(name, {}), reason=reason), json=document))
 
 
 @command.command("rm")
 @click.argument("name")
+@reason_option
 @client_options
-def _remove(name: str) -> None:
+def _remove(name: str, reason: str | None) -> None:
     """Remove a definition, for administrators; tags keep their states."""
     with remote.calling() as client:
-        client.undefine(name)
+        client.undefine(name, reason=reason)
 
 
 def _as_documents(client: DmsTags, call: Call[Any], read: Callable[[Any], Any]) -> Any:

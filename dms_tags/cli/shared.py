@@ -114,6 +114,11 @@ def client_options(command: F) -> F:
     return json_option(_remembered(TENANT, "--tenant", metavar="NAME", help=help_text)(command))
 
 
+def reason_option(command: F) -> F:
+    """Adds `--reason` to a command that changes something."""
+    return click.option("--reason", metavar="TEXT", help="Why, for the audit trail.")(command)
+
+
 def tenant_option(meaning: str) -> Callable[[F], F]:
     """Adds `--tenant` to a command that goes to the store, where a tenant is not told by a token."""
     return click.option(

@@ -15,7 +15,7 @@ from dms_tags.cli import remote, screen
 from dms_tags.cli.batch import batch
 from dms_tags.cli.claim import claim
 from dms_tags.cli.rows import ENTRY_COLUMNS, TAG_COLUMNS, entry_row, tag_row
-from dms_tags.cli.shared import MOMENT, NOTHING, Command, Ended, client_options
+from dms_tags.cli.shared import MOMENT, NOTHING, Command, Ended, client_options, reason_option
 from dms_tags.client import calls
 from dms_tags.client.answers import history_page
 from dms_tags.client.blocking import DmsTags
@@ -39,6 +39,7 @@ HISTORY_COLUMNS: Final = (
     "createdBy",
     "revision",
     "position",
+    "reason",
 )
 
 F = TypeVar("F", bound=Command)
@@ -57,7 +58,7 @@ def _locks(function: F) -> F:
     owner = click.option("--trace-id", metavar="ID", help="The trace that owns the change.")
     lock = click.option("--trace-must-match", is_flag=True, help="Only where the tag is owned by --trace-id.")
     etag = click.option("--if-match", metavar="ETAG", help="Only where the tag has this ETag.")
-    return owner(lock(etag(function)))
+    return owner(lock(etag(reason_option(function))))
 
 
 @command.command("get")
@@ -96,6 +97,7 @@ def _set(
     trace_id: str | None,
     trace_must_match: bool,
     if_match: str | None,
+    reason: str | None,
 ) -> None:
     """Set a tag's state, adding the tag where it is missing; with a condition, only update it."""
     conditional = trace_must_match or if_match is not None or expected_state is not None
@@ -113,11 +115,12 @@ def _set(
                 trace_id=trace_id,
                 trace_must_match=trace_must_match,
                 if_match=if_match,
+                reason=reason,
             )
         elif new:
-            tag = client.add(object_id, name, state, trace_id=trace_id)
+            tag = client.add(object_id, name, state, trace_id=trace_id, reason=reason)
         else:
-            tag = client.set(object_id, name, state, trace_id=trace_id)
+            tag = client.set(object_id, name, state, trace_id=trace_id, reason=reason)
     screen.show([tag_row(tag)], TAG_COLUMNS, tabs=True)
 
 
@@ -126,10 +129,12 @@ def _set(
 @click.argument("name")
 @_locks
 @client_options
-def _remove(object_id: str, name: str, trace_id: str | None, trace_must_match: bool, if_match: str | None) -> None:
+def _remove(
+    object_id: str, name: str, trace_id: str | None, trace_must_match: bool, if_match: str | None, reason: str | None
+) -> None:
     """Remove a tag."""
     with remote.calling() as client:
-        client.delete(object_id, name, trace_id=trace_id, trace_must_match=trace_must_match, if_match=if_match)
+        client.delete(object_id, name, trace_id=trace_id, trace_must_match=trace_must_match, if_match=if_match, reason=reason)
 
 
 @command.command("search")
@@ -222,4 +227,5 @@ def _history_row(entry: HistoryEntry) -> dict[str, Any]:
         "createdBy": entry.created_by,
         "revision": entry.revision,
         "position": entry.position,
+        "reason": entry.reason,
     }

@@ -63,6 +63,8 @@ def entry_from(flat: Mapping[str, Any]) -> Entry:
         changed=moment(flat["creationDate"]),
         recorded_at=moment(flat["recordedAt"]),
         tenant=flat["tenant"],
+        reason=flat.get("reason"),
+        erased=tuple(flat.get("erased") or ()),
     )
 
 
@@ -133,6 +135,7 @@ def definition(document: Mapping[str, Any], name: str) -> Definition:
         transitions=None if transitions is None else {int(state): tuple(steps) for state, steps in transitions.items()},
         initial=None if initial is None else tuple(initial),
         enforce=document.get("enforce", True),
+        reason_required=tuple(document.get("reasonRequired", ())),
     )
 
 
@@ -163,4 +166,5 @@ def _history_entry(properties: Mapping[str, Any]) -> HistoryEntry:
         detail=values["detail"],
         revision=values["revision"],
         position=values["position"],
+        reason=values.get("dms:reason"),
     )

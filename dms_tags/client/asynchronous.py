@@ -197,11 +197,11 @@ class AsyncWork(Held):
         self._client = client
         self._turn = asyncio.Lock()  # an extension that overtakes the end of the work would look like a lost lease
 
-    async def finish(self, state: int) -> Tag:
-        """Sets the tag to its next state and ends the lease.  Raises `LockLost` where the lease had run out."""
+    async def finish(self, state: int, *, reason: str | None = None) -> Tag:
+        """Sets the tag to its next state, for a `reason`, and ends the lease.  Raises `LockLost` where the lease had run out."""
         async with self._turn:
             with self.asking(LockLost):
-                tag = await self._client.send(self.finish_call(state))
+                tag = await self._client.send(self.finish_call(state, reason))
             self.settled = True
             return tag
 

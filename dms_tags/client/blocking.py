@@ -196,11 +196,11 @@ class Work(Held):
         self._client = client
         self._turn = threading.Lock()  # an extension that overtakes the end of the work would look like a lost lease
 
-    def finish(self, state: int) -> Tag:
-        """Sets the tag to its next state and ends the lease.  Raises `LockLost` where the lease had run out."""
+    def finish(self, state: int, *, reason: str | None = None) -> Tag:
+        """Sets the tag to its next state, for a `reason`, and ends the lease.  Raises `LockLost` where the lease had run out."""
         with self._turn:
             with self.asking(LockLost):
-                tag = self._client.send(self.finish_call(state))
+                tag = self._client.send(self.finish_call(state, reason))
             self.settled = True
             return tag
 

@@ -2,7 +2,7 @@
 
 `DmsTags` and `AsyncDmsTags` both make their methods from these functions, so that signature and meaning cannot differ.
 A change carries an idempotency key, a new one unless the caller gives one: repeated after a lost answer it is answered
-as the first time and made once (the service keeps the last 32 keys of an object).
+as the first time and made once (the service keeps the last 32 keys of an object).  `reason` is why, for the audit trail.
 """
 
 from __future__ import annotations
@@ -31,13 +31,21 @@ def tags(object_id: str, *, at: datetime | None = None) -> Call[tuple[Tag, ...]]
     return Call("GET", f"{API}/objects/{_segment(object_id)}/tags", answers.all_tags, query=query)
 
 
-def add(object_id: str, name: str, state: int, *, trace_id: str | None = None, idempotency_key: str | None = None) -> Call[Tag]:
+def add(
+    object_id: str,
+    name: str,
+    state: int,
+    *,
+    trace_id: str | None = None,
+    idempotency_key: str | None = None,
+    reason: str | None = None,
+) -> Call[Tag]:
     """Adds a tag, owned by `trace_id` (None: a random one).  Raises `TagExists` where the object has it already."""
     return Call(
         "POST",
         _state_path(object_id, name, state),
         answers.one_tag,
-        headers=_headers(trace_id, None, idempotency_key or _new_key()),
+        headers=_headers(trace_id, None, idempotency_key or _new_key(), reason),
     )
 
 
@@ -51,6 +59,7 @@ def update(
     if_match: str | None = None,
     expected_state: int | None = None,
     idempotency_key: str | None = None,
+    reason: str | None = None,
 ) -> Call[Tag]:
     """Sets the state of an existing tag, if all conditions given hold in the same write; raises `LockLost` if one does not.
 
@@ -62,15 +71,21 @@ def update(
         query["traceIdMustMatch"] = "true"
     if expected_state is not None:
         query["expectedState"] = str(expected_state)
-    headers = _headers(trace_id, if_match, idempotency_key or _new_key())
+    headers = _headers(trace_id, if_match, idempotency_key or _new_key(), reason)
     return Call("POST", _state_path(object_id, name, state), answers.one_tag, query=query, headers=headers)
 
 
 def set_tag(
-    object_id: str, name: str, state: int, *, trace_id: str | None = None, idempotency_key: str | None = None
+    object_id: str,
+    name: str,
+    state: int,
+    *,
+    trace_id: str | None = None,
+    idempotency_key: str | None = None,
+    reason: str | None = None,
 ) -> Call[Tag]:
     """Sets the state of a tag, adding it where it is missing."""
-    whole = batch([BatchChange(object_id, name, state, trace_id=trace_id, idempotency_key=idempotency_key)])
+    whole = batch([BatchChange(object_id, name, state, trace_id=trace_id, idempotency_key=idempotency_key, reason=reason)])
 
     def parse(reply: Reply) -> Tag:
         (outcome,) = whole.parse(reply)
@@ -89,20 +104,21 @@ def delete(
     trace_must_match: bool = False,
     if_match: str | None = None,
     idempotency_key: str | None = None,
+    reason: str | None = None,
 ) -> Call[None]:
     """Removes a tag, under the same conditions as `update`.  Raises `TagNotFound` and `LockLost`."""
     query = {"traceIdMustMatch": "true"} if trace_must_match else {}
-    headers = _headers(trace_id, if_match, idempotency_key or _new_key())
+    headers = _headers(trace_id, if_match, idempotency_key or _new_key(), reason)
     return Call("DELETE", _tag_path(object_id, name), answers.nothing, query=query, headers=headers)
 
 
-def batch(changes: Sequence[BatchChange], *, trace_id: str | None = None) -> Call[tuple[Outcome, ...]]:
+def batch(changes: Sequence[BatchChange], *, trace_id: str | None = None, reason: str | None = None) -> Call[tuple[Outcome, ...]]:
     """Makes up to 1,000 changes, each standing alone; the outcomes are in the order of the changes.
 
-    Those of one object are made in the order given.  `trace_id` holds for the changes that name none.
+    Those of one object are made in the order given.  `trace_id` and `reason` hold for the changes that name none.
     """
     body = {"changes": [_change_member(change) for change in changes]}
-    return Call("POST", f"{API}/objects/tags", answers.outcomes, headers=_headers(trace_id, None, None), json=body)
+    return Call("POST", f"{API}/objects/tags", answers.outcomes, headers=_headers(trace_id, reason=reason), json=body)
 
 
 def search(statement: str, *, skip: int = 0, limit: int = 50) -> Call[SearchPage]:
@@ -112,7 +128,14 @@ def search(statement: str, *, skip: int = 0, limit: int = 50) -> Call[SearchPage
 
 
 def take(
-    name: str, state: int, query: str, *, limit: int = 1, lease_seconds: int | None = 60, trace_id: str | None = None
+    name: str,
+    state: int,
+    query: str,
+    *,
+    limit: int = 1,
+    lease_seconds: int | None = 60,
+    trace_id: str | None = None,
+    reason: str | None = None,
 ) -> Call[tuple[Claimed, ...]]:
     """Sets the tag to `state` on the first object, or up to `limit` of them (100 at most), that the statement finds.
 
@@ -129,7 +152,7 @@ def take(
         path,
         lambda reply: answers.claimed(reply, name),
         query=wanted,
-        headers=_headers(trace_id, None, _new_key()),
+        headers=_headers(trace_id, None, _new_key(), reason),
         json=_statement(query),
     )
 
@@ -148,12 +171,12 @@ def extend(object_id: str, name: str, trace_id: str, seconds: int, *, if_match: 
     )
 
 
-def give_back(object_id: str, name: str, trace_id: str, *, if_match: str | None = None) -> Call[None]:
+def give_back(object_id: str, name: str, trace_id: str, *, if_match: str | None = None, reason: str | None = None) -> Call[None]:
     """Ends a lease at once: the tag goes back to the state it had.  Raises `LockLost` and `NotLeased`.
 
     `if_match` is the claimed tag's ETag, which alone tells two holders apart that share a trace id.
     """
-    headers = _headers(trace_id, if_match=if_match)
+    headers = _headers(trace_id, if_match=if_match, reason=reason)
     return Call("DELETE", f"{_tag_path(object_id, name)}/lease", answers.nothing, headers=headers)
 
 
@@ -216,7 +239,7 @@ def definition(name: str) -> Call[Definition]:
     return Call("GET", f"{API}/tag-definitions/{_segment(name)}", lambda reply: answers.definition(reply.document(), name))
 
 
-def define(name: str, definition: Definition) -> Call[None]:
+def define(name: str, definition: Definition, *, reason: str | None = None) -> Call[None]:
     """Writes a tag definition, for administrators; it holds everywhere within 2 s."""
     body: dict[str, Any] = {
         "states": {str(state): label for state, label in definition.states.items()},
@@ -226,12 +249,14 @@ def define(name: str, definition: Definition) -> Call[None]:
         body["transitions"] = {str(state): list(following) for state, following in definition.transitions.items()}
     if definition.initial is not None:
         body["initial"] = list(definition.initial)
-    return Call("PUT", f"{API}/tag-definitions/{_segment(name)}", answers.nothing, json=body)
+    if definition.reason_required:
+        body["reasonRequired"] = list(definition.reason_required)
+    return Call("PUT", f"{API}/tag-definitions/{_segment(name)}", answers.nothing, headers=_headers(reason=reason), json=body)
 
 
-def undefine(name: str) -> Call[None]:
+def undefine(name: str, *, reason: str | None = None) -> Call[None]:
     """Removes a tag definition, for administrators.  Raises `NotFound`."""
-    return Call("DELETE", f"{API}/tag-definitions/{_segment(name)}", answers.nothing)
+    return Call("DELETE", f"{API}/tag-definitions/{_segment(name)}", answers.nothing, headers=_headers(reason=reason))
 
 
 def in_state(name: str, state: int) -> str:
@@ -254,7 +279,9 @@ def _state_path(object_id: str, name: str, state: int) -> str:
     return f"{_tag_path(object_id, name)}/state/{state}"
 
 
-def _headers(trace_id: str | None = None, if_match: str | None = None, key: str | None = None) -> dict[str, str]:
+def _headers(
+    trace_id: str | None = None, if_match: str | None = None, key: str | None = None, reason: str | None = None
+) -> dict[str, str]:
     headers = {}
     if trace_id is not None:
         headers["X-B3-TraceId"] = trace_id
@@ -262,6 +289,8 @@ def _headers(trace_id: str | None = None, if_match: str | None = None, key: str 
         headers["If-Match"] = f'"{if_match}"'
     if key is not None:
         headers["Idempotency-Key"] = key
+    if reason is not None:
+        headers["X-Change-Reason"] = quote(reason, safe=" ")
     return headers
 
 
@@ -284,5 +313,6 @@ def _change_member(change: BatchChange) -> dict[str, Any]:
         "ifMatch": change.if_match,
         "expectedState": change.expected_state,
         "idempotencyKey": change.idempotency_key or _new_key(),
+        "reason": change.reason,
     }
     return {key: value for key, value in members.items() if value is not None}

@@ -22,6 +22,7 @@
         │   └── StateMismatch
         ├── Unprocessable
         │   ├── UnknownState
+        │   ├── ReasonRequired
         │   └── IdempotencyKeyReused
         └── Unavailable           the service cannot reach its store, now
 
@@ -201,6 +202,12 @@ class Unprocessable(Problem):
     """Well formed, and still impossible."""
 
     status_codes = frozenset({422})
+
+
+class ReasonRequired(Unprocessable):
+    """The definition lets nobody set this state without a reason."""
+
+    slug = "reason-required"
 
 
 class UnknownState(Unprocessable):

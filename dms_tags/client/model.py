@@ -59,7 +59,10 @@ class SearchPage:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the audit trail (API.md section 2).  `state` is an integer on objects; elsewhere a text or a document."""
+    """One entry of the audit trail (API.md section 2).  `state` is an integer on objects; elsewhere a text or a document.
+
+    `reason` is why, where that was said.  `erased` names the members that were erased, `createdBy` or `reason`, and so are None.
+    """
 
     position: int
     resource: str
@@ -73,11 +76,13 @@ class Entry:
     previous_state: Any
     trace_id: str | None
     previous_trace_id: str | None
-    created_by: str
+    created_by: str | None
     actor_kind: str
     changed: datetime
     recorded_at: datetime
     tenant: str
+    reason: str | None = None
+    erased: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +105,11 @@ class HistoryEntry:
     previous_state: int | None
     changed: datetime
     trace_id: str
-    created_by: str
+    created_by: str | None
     detail: str
     revision: int
     position: int
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +160,7 @@ class BatchChange:
     if_match: str | None = None
     expected_state: int | None = None
     idempotency_key: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +173,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """The states that a tag name knows, and, where `enforce` is on, the only steps between them."""
+    """The states that a tag name knows, and, where `enforce` is on, the only steps between them.
+
+    `reason_required` are the states that nobody sets without saying why.
+    """
 
     name: str
     states: Mapping[int, str]
     transitions: Mapping[int, tuple[int, ...]] | None = None
     initial: tuple[int, ...] | None = None
     enforce: bool = True
+    reason_required: tuple[int, ...] = ()

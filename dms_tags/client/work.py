@@ -80,10 +80,16 @@ class Held:
         """An extension that was sent at `asked_at` came through."""
         self._until = asked_at + (seconds or self.lease_seconds)
 
-    def finish_call(self, state: int) -> Call[Tag]:
+    def finish_call(self, state: int, reason: str | None) -> Call[Tag]:
         """Under both locks, so that a late worker can never write."""
         return calls.update(
-            self.object_id, self.tag.name, state, trace_id=self.trace_id, trace_must_match=True, if_match=self.tag.etag
+            self.object_id,
+            self.tag.name,
+            state,
+            trace_id=self.trace_id,
+            trace_must_match=True,
+            if_match=self.tag.etag,
+            reason=reason,
         )
 
     def extend_call(self, seconds: int | None = None) -> Call[Tag]:

@@ -20,7 +20,7 @@ from dms_tags.errors import DefinitionNotFound, InUse, InvalidParameter, Revisio
 from dms_tags.metadata.label_keys import Keys
 from dms_tags.metadata.model import Draft, LabelDefinition, new_tag_id
 from dms_tags.metadata.store import LABEL, LabelReader
-from dms_tags.model import Actor, Change, Changed, Conditions, Kind, Resource, Tag, Terms, Verb
+from dms_tags.model import Change, Changed, Conditions, Kind, Resource, Tag, Terms, Verb
 from dms_tags.names import folded
 from dms_tags.store.database import Database
 from dms_tags.store.registry import Registry
@@ -144,7 +144,7 @@ class LabelDefinitions:
         own = replace(terms, trace_id=marked.trace_id, conditions=Conditions(etags=(marked.tag.etag,)))
         try:
             if force:
-                self._sweep(tenant, tag_id, terms.actor, marked.trace_id)
+                self._sweep(tenant, tag_id, replace(terms, trace_id=marked.trace_id))
             else:
                 self._require_unused(tenant, tag_id)
         except InUse:
@@ -179,12 +179,15 @@ class LabelDefinitions:
         if self._reader.values(tenant, tag_id, limit=1):
             raise InUse(f"the definition {tag_id!r} has values; force=true removes them too")
 
-    def _sweep(self, tenant: str, tag_id: str, actor: Actor, trace_id: str) -> None:
+    def _sweep(self, tenant: str, tag_id: str, terms: Terms) -> None:
         """Removes all values, in the trace of the deletion."""
         while values := self._reader.values(tenant, tag_id, limit=SWEEP):
             for value in values:
                 with suppress(TagNotFound):
-                    self._store.change(Change(value.resource, tag_id, Verb.DELETE, actor, trace_id=trace_id, max_tags=None))
+                    removal = Change(
+                        value.resource, tag_id, Verb.DELETE, terms.actor, trace_id=terms.trace_id, reason=terms.reason
+                    )
+                    self._store.change(removal)
 
     def _tag(self, tenant: str, tag_id: str) -> Tag | None:
         tags = self._store.read(Resource(tenant, Kind.DEFINITION, tag_id))

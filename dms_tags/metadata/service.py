@@ -152,7 +152,7 @@ class MetadataService:
     def _take_back(self, change: Change, changed: Changed) -> None:
         """Removes a value whose definition went while it was written, unless that was done already."""
         if changed.tag is not None:
-            terms = Terms(change.actor, changed.trace_id, Conditions(etags=(changed.tag.etag,)))
+            terms = Terms(change.actor, changed.trace_id, Conditions(etags=(changed.tag.etag,)), reason=change.reason)
             with suppress(TagNotFound, RevisionMismatch):
                 self._store.change(terms.change(change.resource, change.name, Verb.DELETE, max_tags=None))
 

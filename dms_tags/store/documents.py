@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
+from dms_tags.errors import InvalidBody
 from dms_tags.model import Actor, Change, Lease, Resource, Tag, Verb
 
 Document = dict[str, Any]
+
+
+MAX_STATE_BYTES: Final = 31_000
+"""What a state may take as JSON: an entry has two of them, the old one and the new, and is never longer than the 65,535
+bytes that a bundle of the log has room for."""
 
 
 def new_document(resource: Resource, at: datetime) -> Document:
@@ -36,7 +44,10 @@ def origin(at: datetime, actor: Actor) -> Document:
 
 
 def record(change: Change, verb: Verb, change_id: str, trace_id: str, at: datetime) -> Document:
-    """The outbox record of a change; the relay adds to it what was before (API.md section 2)."""
+    """The outbox record of a change; the relay adds to it what was before (API.md section 2).
+
+    Raises `InvalidBody` for a state that is too long for an entry of the trail.
+    """
     written: Document = {
         "id": change_id,
         "action": int(change.action_of(verb)),
@@ -49,10 +60,20 @@ def record(change: Change, verb: Verb, change_id: str, trace_id: str, at: dateti
     if verb is Verb.DELETE:
         written["removes"] = True
     else:
-        written["state"] = change.state
+        written["state"] = _of_fair_size(change.state)
     if change.reason is not None:
         written["reason"] = change.reason
     return written
+
+
+def _of_fair_size(state: Any) -> Any:
+    if isinstance(state, Mapping):  # the others are short
+        size = len(json.dumps(state, ensure_ascii=False, separators=(",", ":")).encode())
+        if size > MAX_STATE_BYTES:
+            raise InvalidBody(
+                f"this takes {size:,} bytes as JSON; an entry of the audit trail has room for {MAX_STATE_BYTES:,}: nothing was changed"
+            )
+    return state
 
 
 def held(tenant: str, word: str) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from dms_tags.errors import Busy, StoreUnavailable, TagsError, TransitionNotAllowed, UnknownState
+from dms_tags.errors import Busy, ReasonRequired, StoreUnavailable, TagsError, TransitionNotAllowed, UnknownState
 from dms_tags.model import Change, Changed
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document, tag_of
@@ -116,7 +116,7 @@ class Batches:
         for index, key in zip(wave, keys, strict=True):
             try:
                 prepared = self._prepare(index, changes[index], documents.get(key))
-            except (UnknownState, TransitionNotAllowed):
+            except (UnknownState, TransitionNotAllowed, ReasonRequired):
                 continue  # unless it is a repeat, or sets the state again: the single path tells
             except TagsError as error:
                 prepared = error

@@ -42,6 +42,7 @@ class Claim:
     limit: int = 1
     lease_seconds: int | None = None
     idempotency: Idempotency | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

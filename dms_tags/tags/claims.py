@@ -79,7 +79,7 @@ class Claims:
     def claim(self, claim: Claim) -> list[Claimed]:
         """Claims up to `limit` objects; none where a look that began after the call found none.
 
-        Raises `InvalidQuery` for a statement that runs for too long, `UnknownState`, `IdempotencyKeyReused`, `StoreUnavailable`.
+        Raises `InvalidQuery` for a statement that runs for too long, `UnknownState`, `ReasonRequired`, `IdempotencyKeyReused`, `StoreUnavailable`.
         """
         if claim.idempotency is None:
             return self._claim(claim)
@@ -198,6 +198,7 @@ class Claims:
         rules = self._definitions.rules(claim.tenant, claim.name)
         if rules is None:
             return (), True
+        rules.require_reason(claim.state, claim.reason)
         return rules.forbidden_from(claim.state), rules.is_initial(claim.state)
 
     def _write(self, claim: Claim, candidate: Document, forbidden: tuple[int, ...], number: int) -> Claimed | None:
@@ -216,6 +217,7 @@ class Claims:
             # A claim for good leaves the tag to the trace that owns it; a lease makes the claimer its owner
             row["traceid"] if row is not None and claim.lease_seconds is None else claim.trace_id,
             Conditions(etags=None if row is None else (row["etag"],), forbidden_from=forbidden),
+            reason=claim.reason,
         )
         write = compose(change, Verb.ADD if row is None else Verb.UPDATE, max(self._own(), candidate["lastAt"]))
         write.query["seq"] = candidate["seq"]
@@ -241,7 +243,7 @@ class Claims:
 
         Raises `DuplicateKeyError` where it has one by now, or an equal request has the number already.
         """
-        change = Change(resource, claim.name, Verb.ADD, claim.actor, claim.state, claim.trace_id)
+        change = Change(resource, claim.name, Verb.ADD, claim.actor, claim.state, claim.trace_id, reason=claim.reason)
         made = creation(change, self._own())
         if claim.lease_seconds is not None:
             made.document["tags"][0]["lease"] = {"until": self._leases.until(claim.lease_seconds), "back": None, "attempts": 1}

@@ -16,6 +16,7 @@ from dms_tags.bounded import Bounded
 from dms_tags.errors import (
     InvalidBody,
     NotFound,
+    ReasonRequired,
     RevisionMismatch,
     TagNotFound,
     TransitionNotAllowed,
@@ -47,7 +48,7 @@ class Definition:
 
     `transitions` maps a state to those that may follow it, None: any may follow any; a state that is no key of it may not
     be left for another one.  `initial` are the states that a tag may begin in, None: any.  Where `enforce` is false the
-    definition only names states.
+    definition only names states.  `reason_required` are the states that nobody sets without saying why.
     """
 
     name: str
@@ -55,12 +56,14 @@ class Definition:
     transitions: Mapping[int, frozenset[int]] | None = None
     initial: frozenset[int] | None = None
     enforce: bool = True
+    reason_required: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         """Raises `InvalidBody` for steps from, to or into states that the definition does not name."""
         for member, used in (
             ("transitions", set(self.transitions or ()) | {to for many in (self.transitions or {}).values() for to in many}),
             ("initial", set(self.initial or ())),
+            ("reasonRequired", set(self.reason_required)),
         ):
             unknown = sorted(used - set(self.states))
             if unknown:
@@ -85,6 +88,11 @@ class Definition:
         self._require_known(state)
         if self.initial is not None and state not in self.initial:
             raise TransitionNotAllowed(f"a tag {self.name!r} begins in one of the states {_listed(self.initial)}, not in {state}")
+
+    def require_reason(self, state: int, reason: str | None) -> None:
+        """Raises `ReasonRequired` where `state` is one that nobody sets without a reason, and there is none."""
+        if reason is None and state in self.reason_required:
+            raise ReasonRequired(f"a tag {self.name!r} is set to {state} for a reason only: say it in the header X-Change-Reason")
 
     def _require_known(self, state: int) -> None:
         if state not in self.states:
@@ -192,6 +200,8 @@ def document(definition: Definition) -> dict[str, Any]:
         shown["transitions"] = {str(state): sorted(following) for state, following in sorted(definition.transitions.items())}
     if definition.initial is not None:
         shown["initial"] = sorted(definition.initial)
+    if definition.reason_required:
+        shown["reasonRequired"] = sorted(definition.reason_required)
     return {**shown, "enforce": definition.enforce}
 
 
@@ -213,4 +223,5 @@ def _definition(name: str, kept: Mapping[str, Any]) -> Definition:
         None if transitions is None else {int(state): frozenset(following) for state, following in transitions.items()},
         None if initial is None else frozenset(initial),
         kept["enforce"],
+        frozenset(kept.get("reasonRequired", ())),
     )

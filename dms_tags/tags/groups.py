@@ -20,8 +20,8 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
 from dms_tags.errors import StoreUnavailable
 from dms_tags.store.database import Database, store_errors, store_unavailable
 from dms_tags.store.documents import Document
+from dms_tags.store.trips import SharedTrips
 from dms_tags.store.waiting import awaited
-from dms_tags.tags.trips import SharedTrips
 from dms_tags.tags.writes import Creation, Write
 
 MOST: Final = 100

@@ -59,7 +59,14 @@ class Leases:
         raise _contended(resource)
 
     def give_back(
-        self, resource: Resource, name: str, trace_id: str, actor: Actor, etags: tuple[str, ...] | None = None
+        self,
+        resource: Resource,
+        name: str,
+        trace_id: str,
+        actor: Actor,
+        etags: tuple[str, ...] | None = None,
+        *,
+        reason: str | None = None,
     ) -> Changed:
         """Ends a lease at once: the tag returns to the state it had, or goes, with a new trace id and ETag.
 
@@ -67,7 +74,7 @@ class Leases:
         """
         for _ in range(TRIES):
             tag, _lease = self._held(resource, name, trace_id, etags)
-            changed = self._store.end_lease(resource, tag, actor, run_out=False)
+            changed = self._store.end_lease(resource, tag, actor, run_out=False, reason=reason)
             if changed is not None:
                 return changed
         raise _contended(resource)

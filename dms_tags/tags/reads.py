@@ -1,4 +1,4 @@
-"""Reads that wait for MongoDB together (`tags/trips.py`).
+"""Reads that wait for MongoDB together (`store/trips.py`).
 
 A read never joins one that has set out before it, so what was acknowledged before it began is in its answer.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from dms_tags.errors import StoreUnavailable
-from dms_tags.tags.trips import SharedTrips
+from dms_tags.store.trips import SharedTrips
 
 MOST: Final = 500
 """Readers of one round trip, at most."""

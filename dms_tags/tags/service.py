@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from dms_tags.errors import StateMismatch, TagNotFound, TransitionNotAllowed, UnknownState
+from dms_tags.errors import ReasonRequired, StateMismatch, TagNotFound, TransitionNotAllowed, UnknownState
 from dms_tags.model import Change, Changed, Kind, Resource, Tag, Verb
 from dms_tags.tags.store import TagStore
 
@@ -22,6 +22,9 @@ class Rules(Protocol):
 
     def require_initial(self, state: int) -> None:
         """Raises `UnknownState` or `TransitionNotAllowed` unless a tag may begin in `state`."""
+
+    def require_reason(self, state: int, reason: str | None) -> None:
+        """Raises `ReasonRequired` where `state` is one that nobody sets without a reason, and there is none."""
 
 
 class RuleBook(Protocol):
@@ -56,7 +59,7 @@ class TagService:
         """Makes one change under the rules of the tag's definition; raises what `TagStore.change` does, and `UnknownState`."""
         try:
             ruled = self.ruled(change)
-        except (UnknownState, TransitionNotAllowed) as refused:
+        except (UnknownState, TransitionNotAllowed, ReasonRequired) as refused:
             kept = None if change.idempotency is None else self._store.kept_answer(change)
             if kept is not None:
                 return kept  # what was answered before its definition changed is answered so again
@@ -68,7 +71,7 @@ class TagService:
     def ruled(self, change: Change) -> Change:
         """The change with what an enforced definition demands as one more condition of its write.
 
-        Raises `UnknownState`, and for an add that may not begin so `TransitionNotAllowed`.
+        Raises `UnknownState`, `ReasonRequired`, and for an add that may not begin so `TransitionNotAllowed`.
         """
         if change.resource.kind is not Kind.OBJECT or change.verb is Verb.DELETE:
             return change
@@ -77,11 +80,12 @@ class TagService:
             return change
         if change.verb is Verb.ADD:
             rules.require_initial(change.state)
-            return change
-        conditions = replace(
-            change.conditions, forbidden_from=rules.forbidden_from(change.state), initial=rules.is_initial(change.state)
-        )
-        return replace(change, conditions=conditions)
+        else:
+            forbidden = rules.forbidden_from(change.state)
+            conditions = replace(change.conditions, forbidden_from=forbidden, initial=rules.is_initial(change.state))
+            change = replace(change, conditions=conditions)
+        rules.require_reason(change.state, change.reason)
+        return change
 
     def _same_again(self, change: Change, unknown: UnknownState) -> Changed:
         """Sets a state that the definition does not know, which only a tag that is in it already may be set to."""

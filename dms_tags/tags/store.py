@@ -177,7 +177,9 @@ class TagStore:
         """
         return self.end_lease(resource, tag, LEASE_ACTOR, run_out=True) is not None
 
-    def end_lease(self, resource: Resource, tag: Tag, actor: Actor, *, run_out: bool) -> Changed | None:
+    def end_lease(
+        self, resource: Resource, tag: Tag, actor: Actor, *, run_out: bool, reason: str | None = None
+    ) -> Changed | None:
         """Lets a leased tag return to the state it had, or go, with a new trace id and ETag.
 
         `run_out` says on which side of the lease's end the database's clock must be.  How often the tag was claimed stays
@@ -188,7 +190,8 @@ class TagStore:
         if lease is None or document is None:
             return None
         verb = Verb.DELETE if lease.back is None else Verb.UPDATE
-        change = Change(resource, tag.name, verb, actor, state=lease.back, conditions=Conditions(etags=(tag.etag,)))
+        conditions = Conditions(etags=(tag.etag,))
+        change = Change(resource, tag.name, verb, actor, state=lease.back, conditions=conditions, reason=reason)
         write = compose(change, verb, max(self._clock(), document["lastAt"]), lease)
         write.query.update(self._database.no_longer(lease.until) if run_out else self._database.not_yet(lease.until))
         if verb is Verb.DELETE:

@@ -230,7 +230,7 @@ def test_history(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 
     assert run(monkeypatch, service, "history", "doc") == 0
     printed = capsys.readouterr()
-    assert printed.out == f"{ROW[2]}\tOBJECT_TAG_UPDATED\tocr\t1\t2\tff\tann\t5\t9\n"
+    assert printed.out == f"{ROW[2]}\tOBJECT_TAG_UPDATED\tocr\t1\t2\tff\tann\t5\t9\t-\n"
     assert "archived" in printed.err
     assert run(monkeypatch, service, "history", "nosuch") == 3
     assert capsys.readouterr().err == "dms-tags: nosuch has no history\n"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from dms_tags.store import trips
 from dms_tags.store.database import Database
-from dms_tags.tags import trips
 from tests.support.groups import Grouped
 
 

@@ -13,7 +13,7 @@ from dms_tags.api.answers import json_answer
 from dms_tags.api.dms import schemas, workflow_schemas
 from dms_tags.api.dms.api import api
 from dms_tags.api.endpoint import Call
-from dms_tags.api.members import Body, Choice, Each, Flag, Part, Text, Whole
+from dms_tags.api.members import Body, Choice, Each, Flag, Part, Reason, Text, Whole
 from dms_tags.api.problems import problem_document
 from dms_tags.errors import InvalidState, TagsError, TraceIdRequired
 from dms_tags.identity.model import Permission
@@ -39,6 +39,7 @@ class ChangeBody(Body):
     )
     expected = Whole(*STATE, data_key="expectedState")
     key = Text(1, 64, parse=headers.valid_key, data_key="idempotencyKey")
+    reason = Reason(metadata={"description": "why; absent: the batch's own, or the request's"})
 
     def refusal(self, member: str, reason: str) -> Any:
         """The error for a member that is not as declared."""
@@ -49,12 +50,14 @@ class Changes(Body):
     """A batch."""
 
     changes = Each(Part(ChangeBody), MAX_CHANGES, required=True)
+    reason = Reason(metadata={"description": "why; for the changes that tell no reason of their own"})
 
 
 class Unread(Body):
     """A batch whose changes are not read yet: each may be wrong for itself."""
 
     changes = Each(members.Anything(), MAX_CHANGES, required=True)
+    reason = Reason()
 
 
 CHANGE: Final = ChangeBody()
@@ -68,28 +71,29 @@ UNREAD: Final = Unread()
     permission=Permission.WRITE,
     body=Changes(),
     responses={200: workflow_schemas.RESULTS},
-    headers=(headers.TRACE_HEADER,),
+    headers=(headers.TRACE_HEADER, headers.REASON_HEADER),
 )
 def change_many(call: Call) -> Response:
     """Many changes in one request, each with its own result.
 
     Changes of one object are made in the order given. Each stands alone and is audited as if sent alone.
     """
-    trace_id = call.trace_id
-    asked = [read(call, item, trace_id) for item in call.body(UNREAD)["changes"]]
+    trace_id, body = call.trace_id, call.body(UNREAD)
+    reason = body.get("reason", call.reason)
+    asked = [read(call, item, trace_id, reason) for item in body["changes"]]
     made = iter(call.services.batches.apply([change for change in asked if isinstance(change, Change)]))
     return json_answer({"results": [_result(call, next(made) if isinstance(change, Change) else change) for change in asked]})
 
 
-def read(call: Call, item: Any, trace_id: str | None) -> Change | TagsError:
-    """The change that an item asks for, or what is wrong with it; `trace_id` is the request's, for an item without one."""
+def read(call: Call, item: Any, trace_id: str | None, reason: str | None) -> Change | TagsError:
+    """The change that an item asks for, or what is wrong with it; trace id and reason are the batch's, for an item without."""
     try:
-        return _read(call, members.load(CHANGE, item), trace_id)
+        return _read(call, members.load(CHANGE, item), trace_id, reason)
     except TagsError as error:
         return error
 
 
-def _read(call: Call, item: dict[str, Any], trace_id: str | None) -> Change:
+def _read(call: Call, item: dict[str, Any], trace_id: str | None, reason: str | None) -> Change:
     name, verb = item["name"], Verb(item["action"])
     call.identity.require_name(Permission.WRITE, name)
     state = None if verb is Verb.DELETE else item.get("state")
@@ -104,11 +108,12 @@ def _read(call: Call, item: dict[str, Any], trace_id: str | None) -> Change:
         present="if_match" in item,
         state=item.get("expected"),
     )
-    terms = Terms(call.identity.actor, trace_id, conditions)
+    reason = item.get("reason", reason)
+    terms = Terms(call.identity.actor, trace_id, conditions, reason=reason)
     if verb is Verb.ADD:
         locks.of_new(terms)
     if "key" in item:
-        asked = ("batch", item["object_id"], name, verb.value, state, locks.meaning(conditions))
+        asked = ("batch", item["object_id"], name, verb.value, state, locks.meaning(conditions), *locks.why(reason))
         terms = replace(terms, idempotency=Idempotency(item["key"], locks.fingerprint(call.identity.actor, asked)))
     return terms.change(Resource(call.identity.tenant, Kind.OBJECT, item["object_id"]), name, verb, state)
 

@@ -58,6 +58,7 @@ class DefinitionBody(Body):
     transitions = Named(Text(parse=_state), States(), 'an object is needed, for instance {"1":[2],"2":[1,3]}', load_default=None)
     initial = States(load_default=None)
     enforce = Flag(load_default=True)
+    reason_required = States(load_default=frozenset(), data_key="reasonRequired")
 
 
 @route(

@@ -63,7 +63,6 @@ ENTRY: Final = {
         ("system:objectId", "string"),
         ("system:objectTypeId", "string"),
         ("system:baseTypeId", "string"),
-        ("system:createdBy", "string"),
         ("system:tenant", "string"),
         ("system:creationDate", "string"),
         ("system:traceId", "string"),
@@ -78,6 +77,12 @@ ENTRY: Final = {
         ("detail", "string"),
         ("revision", "integer"),
         ("position", "integer"),
+    )
+} | {
+    name: _of({"type": "string", "nullable": True, "description": description})
+    for name, description in (
+        ("system:createdBy", "null where the actor was erased"),
+        ("dms:reason", "why; null where that was not said, or erased"),
     )
 }
 _ALWAYS: Final = ["system:objectId", "system:action", "system:detail", "action", "detail", "revision", "position"]
@@ -151,5 +156,6 @@ def history_entry(entry: Entry) -> dict[str, Any]:
         "previousState": entry["previousState"],
         "revision": entry["revision"],
         "position": entry["position"],
+        "dms:reason": entry.get("reason"),
     }
     return {name: {"value": value} for name, value in shown.items()}

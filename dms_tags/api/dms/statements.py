@@ -13,7 +13,7 @@ from dms_tags.api.answers import json_answer
 from dms_tags.api.dms import schemas, workflow_schemas
 from dms_tags.api.dms.api import api
 from dms_tags.api.endpoint import Call
-from dms_tags.api.members import Anything, Body, Choice, Each, Part, Text, Whole
+from dms_tags.api.members import Anything, Body, Choice, Each, Part, Reason, Text, Whole
 from dms_tags.errors import Forbidden, InvalidBody, InvalidParameter, InvalidQuery
 from dms_tags.identity.model import Permission
 from dms_tags.model import Tag
@@ -68,12 +68,19 @@ class Query(Body):
 
 
 class SearchBody(Body):
-    """The body of a search, and of a claim."""
+    """The body of a search."""
 
     query = Part(Query, required=True)
 
 
+class ClaimBody(SearchBody):
+    """The body of a claim."""
+
+    reason = Reason(metadata={"description": "why; absent: that of the header X-Change-Reason"})
+
+
 SEARCH: Final = SearchBody()
+CLAIM: Final = ClaimBody()
 
 
 @contextmanager
@@ -104,19 +111,25 @@ def readable(call: Call, text: str) -> Statement:
     return statement
 
 
-def claimed(call: Call) -> Statement:
-    """The statement of a claim: the parameter `query`, else that of the body.  Raises `InvalidParameter`, `InvalidQuery`."""
+def claimed(call: Call) -> tuple[Statement, str | None]:
+    """The statement of a claim, the parameter `query` or else that of the body, and why it is made.
+
+    Raises `InvalidParameter`, `InvalidQuery`.
+    """
     text = call.arguments["query"]
     if text is not None:
-        return readable(call, text)
+        return readable(call, text), call.reason
     try:
-        query = call.body()["query"]
+        body = call.body()
     except InvalidBody as error:
+        if error.member == "reason":
+            raise
         raise InvalidParameter(
             'a claim needs a statement: the query parameter "query", or a body {"query":{"statement":"SELECT * FROM …"}}'
         ) from error
+    query = body["query"]
     with _told_in_full(query):
-        return readable(call, query["statement"])
+        return readable(call, query["statement"]), body.get("reason", call.reason)
 
 
 def may_see(call: Call, tags: Iterable[Tag]) -> list[Tag]:

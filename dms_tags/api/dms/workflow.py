@@ -43,10 +43,10 @@ route = partial(api.route, section="workflow")
         integer("limit", 1, MAX_LIMIT, "objects to claim, at most", 1),
         integer("leaseSeconds", 1, MAX_LEASE_SECONDS, "the claim ends by itself after so many seconds"),
     ),
-    body=statements.SEARCH,
+    body=statements.CLAIM,
     body_required=False,
     responses={200: workflow_schemas.CLAIMED},
-    headers=(headers.TRACE_HEADER, "Idempotency-Key"),
+    headers=(headers.TRACE_HEADER, headers.REASON_HEADER, "Idempotency-Key"),
 )
 def claim(call: Call, name: str, state: int) -> Response:
     """Claim: set the tag on the first object of a statement, adding it where it is missing.
@@ -57,7 +57,7 @@ def claim(call: Call, name: str, state: int) -> Response:
     call.identity.require(Permission.READ)
     if "If-Match" in call.request.headers:
         raise InvalidParameter("If-Match is a condition on one tag; a claim takes whichever object its statement finds")
-    statement = statements.claimed(call)
+    statement, reason = statements.claimed(call)
     asked_type = statement.type if call.services.types.asked_by(call.identity.tenant, statement) else ""
     claimed = call.services.claims.claim(
         Claim(
@@ -70,7 +70,8 @@ def claim(call: Call, name: str, state: int) -> Response:
             call.arguments["limit"],
             call.arguments["leaseSeconds"],
             # The statement as it was understood, and not as it was spelt or where it stood
-            locks.idempotency(call, repr(replace(statement, type=asked_type)), without=("query",)),
+            locks.idempotency(call, repr(replace(statement, type=asked_type)), *locks.why(reason), without=("query",)),
+            reason,
         )
     )
     response = json_answer({"objects": [{"properties": _claimed(call, each)} for each in claimed]})
@@ -104,14 +105,13 @@ def extend_lease(call: Call, object_id: str, name: str) -> Response:
     permission=Permission.WRITE,
     scope=Permission.WRITE,
     responses={200: dms.TAGS},
-    headers=(headers.TRACE_HEADER, "If-Match"),
+    headers=(headers.TRACE_HEADER, headers.REASON_HEADER, "If-Match"),
 )
 def give_lease_back(call: Call, object_id: str, name: str) -> Response:
     """Give a lease back at once."""
-    resource = Resource(call.identity.tenant, Kind.OBJECT, object_id)
-    return _answer_holder(
-        call, call.services.leases.give_back(resource, name, _holder(call), call.identity.actor, call.entity_tags("If-Match"))
-    )
+    resource, etags = Resource(call.identity.tenant, Kind.OBJECT, object_id), call.entity_tags("If-Match")
+    actor, reason = call.identity.actor, call.reason
+    return _answer_holder(call, call.services.leases.give_back(resource, name, _holder(call), actor, etags, reason=reason))
 
 
 def _holder(call: Call) -> str:

@@ -62,6 +62,12 @@ DEFINITION: Final = {
         },
         "initial": {"type": "array", "items": _STATE, "example": [1]},
         "enforce": {"type": "boolean", "default": True},
+        "reasonRequired": {
+            "type": "array",
+            "items": _STATE,
+            "description": "states that nobody sets without a reason",
+            "example": [3],
+        },
     },
 }
 DEFINITIONS: Final = {

@@ -67,6 +67,7 @@ def test_shape_of_an_entry(service: Service) -> None:
         "previousState": None,
         "revision": 1,
         "position": 1,
+        "dms:reason": None,
     } == shown
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from dms_tags.errors import StoreUnavailable
 from dms_tags.serving.mongod import eventually
-from dms_tags.tags import trips
-from dms_tags.tags.trips import SharedTrips
+from dms_tags.store import trips
+from dms_tags.store.trips import SharedTrips
 
 
 class Died(BaseException):
