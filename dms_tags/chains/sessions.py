@@ -1,6 +1,6 @@
 """Sessions of the chain tags API: how they are kept, found and ended.
 
-    session_credentials   {_id: id, tenant, user, digest, created, lastUsed}: what proves a session; never removed
+    session_credentials   {_id: id, tenant, user, resource, digest, created, lastUsed}: what proves a session, and whose it is
     tags                  the resource `session/<id>`: what it may do and until when; in force while its tag is there
 
 A key is `dmss_<id>_<secret>`.  Of the secret only a keyed hash is kept, as of an API token's (`dms_tags.identity.tokens`).
@@ -51,18 +51,19 @@ class SessionStore(CredentialStore[Session]):
     mark = MARK
     found_by = "_id"
     resource_by = "_id"
+    person = "user"
 
     def create(
         self, tenant: str, user: str, chains: Mapping[int, frozenset[Access]], expires: datetime, actor: Actor
     ) -> tokens.Presented:
         """Makes a session; its key is handed out now, or never."""
         granted = {str(chain): sorted(map(str, access)) for chain, access in sorted(chains.items())}
-        shown = {"user": user, "chains": granted, "expires": spell_time(expires)}
+        shown = {"chains": granted, "expires": spell_time(expires)}
         return self._mint(tenant, {"user": user}, lambda _: shown, actor)
 
     def revoke(self, tenant: str, session_id: str, actor: Actor) -> None:
         """Ends a session.  Raises `NotFound` where there is none in force of that id."""
-        self._end(tenant, session_id, actor)
+        self._end(tenant, session_id, {"_id": session_id}, actor)
 
     def every(self, tenant: str | None = None) -> list[ListedSession]:
         """All sessions, of one tenant or (None) of all, the oldest first; the revoked ones too."""
@@ -75,7 +76,7 @@ class SessionStore(CredentialStore[Session]):
 
     def read(self, document: Document, state: Mapping[str, Any]) -> Session:
         """The session of a document and of the state of its tag."""
-        if not isinstance(document["user"], str) or state["user"] != document["user"]:
+        if not isinstance(document["user"], str) or state.get("user", document["user"]) != document["user"]:
             raise ValueError("the tag is another user's")
         return Session(
             document["_id"],

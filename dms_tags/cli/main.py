@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "subscription": ("dms_tags.cli.subscription", "have changes sent to receivers, as a client of a running service"),
     "chain": ("dms_tags.cli.chain", "keep the chains of the chain tags API"),
     "session": ("dms_tags.cli.session", "create, list and revoke sessions of the chain tags API"),
+    "actor": ("dms_tags.cli.actor", "erase a person from the audit trail, or a reason, with no harm to its proof"),
     "audit": ("dms_tags.cli.audit", "ask, export, prove, verify and archive the audit trail"),
     "backup": ("dms_tags.cli.backup", "back up the database while it serves, and verify backups"),
     "restore": ("dms_tags.cli.backup:restore", "restore a backup into an empty database"),

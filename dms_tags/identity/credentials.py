@@ -1,7 +1,8 @@
 """What proves a caller, in MongoDB: one way for API tokens and for sessions of the chain tags API.
 
-That a credential is in force is a tag of the engine: its resource (`token/<name>`, `session/<id>`) has one tag whose state
-says what it allows.  Creating and revoking are changes like any other, one write each, recorded in the same trail (API.md
+That a credential is in force is a tag of the engine: its resource (`token/<id>`, `session/<id>`) has one tag whose state
+says what it allows; whose it is lies beside, since the trail keeps for ever what it is told.  (Tokens of earlier versions have
+the resource `token/<name>`.)  Creating and revoking are changes like any other, one write each, recorded in the same trail (API.md
 section 6).  What proves it lies beside, in a collection of its own: a keyed hash (`dms_tags.identity.tokens`), which no
 trail and no query ever shows.  A document there without its tag opens nothing, and keeps the name from being used again.
 """
@@ -12,12 +13,12 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from pymongo.errors import DuplicateKeyError
 
-from dms_tags.errors import InvalidParameter, NotFound, StoreUnavailable, TagNotFound
+from dms_tags.errors import InUse, InvalidParameter, NotFound, StoreUnavailable, TagNotFound
 from dms_tags.identity import tokens
 from dms_tags.model import Actor, Change, Kind, Resource, Verb
 from dms_tags.store.database import Database, store_errors
@@ -55,7 +56,9 @@ class CredentialStore(Generic[T]):
     found_by: ClassVar[str]
     """The member of a document that has the id by which a caller names it."""
     resource_by: ClassVar[str]
-    """The member of a document that has the resource's id."""
+    """The member that has the resource's id in documents of earlier versions; today's have it in `resource`."""
+    person: ClassVar[str]
+    """The member of a document that has the name of the actor."""
 
     def __init__(self, database: Database, tags: TagStore) -> None:
         self._database = database
@@ -114,7 +117,7 @@ class CredentialStore(Generic[T]):
         Raises `DuplicateKeyError` for an `_id` that is taken.
         """
         minted = tokens.mint(self.mark)
-        document = {"tenant": tenant, **members, self.found_by: minted.id}
+        document = {"tenant": tenant, **members, self.found_by: minted.id, "resource": minted.id}
         document |= {"digest": tokens.digest(self.key(), minted.secret), "created": self._database.clock.now()}
         with store_errors():
             self._documents.insert_one(document)
@@ -122,12 +125,36 @@ class CredentialStore(Generic[T]):
         self._tags.change(Change(self._resource(document), self.tag, Verb.ADD, actor, state_of(minted.id), max_tags=None))
         return minted
 
-    def _end(self, tenant: str, resource_id: str, actor: Actor) -> None:
-        """Revokes a credential.  Raises `NotFound` where there is none in force on that resource."""
+    def require_revoked(self, tenant: str, name: str, past: timedelta) -> None:
+        """Raises `InUse` unless all credentials of an actor were revoked, and that longer ago than `past`."""
+        at = self._database.clock.now()
+        for document, credential in self._standing({"tenant": tenant, self.person: name}):
+            if credential is not None:
+                raise InUse(f"{tenant} has a {self.kind} of that name that is in force: revoke it first")
+            with store_errors():
+                resource = self._database.tags.find_one({"_id": self._resource(document).key}, {"lastAt": 1})
+            if resource is not None and resource["lastAt"] + past > at:
+                raise InUse(
+                    f"the {self.kind} was revoked less than {past.seconds} seconds ago, and a service may still take it: "
+                    "say it again in a moment"
+                )
+
+    def forget(self, tenant: str, name: str) -> int:
+        """Removes what is kept of an actor's credentials, which are revoked; of how many."""
+        with store_errors():
+            return self._documents.delete_many({"tenant": tenant, self.person: name}).deleted_count
+
+    def _end(self, tenant: str, name: str, where: Mapping[str, Any], actor: Actor) -> None:
+        """Revokes the credential that is found by `where`.  Raises `NotFound` where there is none in force."""
+        with store_errors():
+            document = self._documents.find_one({"tenant": tenant, **where})
+        none = NotFound(f"{tenant} has no {self.kind} {name} that is in force")
+        if document is None:
+            raise none
         try:
-            self._tags.change(Change(Resource(tenant, self.kind, resource_id), self.tag, Verb.DELETE, actor))
+            self._tags.change(Change(self._resource(document), self.tag, Verb.DELETE, actor))
         except TagNotFound as error:
-            raise NotFound(f"{tenant} has no {self.kind} {resource_id} that is in force") from error
+            raise none from error
 
     def _standing(self, query: Document, sort: str = "_id") -> list[tuple[Document, T | None]]:
         """The documents, each with what it opens; None: it is revoked, or malformed."""
@@ -163,7 +190,7 @@ class CredentialStore(Generic[T]):
         return all(isinstance(text, str) for text in texts) and isinstance(document.get("created"), datetime)
 
     def _resource(self, document: Document) -> Resource:
-        return Resource(document["tenant"], self.kind, document[self.resource_by])
+        return Resource(document["tenant"], self.kind, document.get("resource") or document[self.resource_by])
 
 
 def digest_of(document: Document) -> bytes:

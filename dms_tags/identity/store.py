@@ -1,4 +1,4 @@
-"""API tokens in MongoDB: `credentials` has {_id: "<tenant>/<name>", tenant, name, token, digest, created, lastUsed}."""
+"""API tokens in MongoDB: `credentials` has {_id: "<tenant>/<name>", tenant, name, token, resource, digest, created, lastUsed}."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ class TokenStore(CredentialStore[Token]):
     mark = tokens.MARK
     found_by = "token"
     resource_by = "name"
+    person = "name"
 
     def create(self, tenant: str, name: str, grant: Grant, actor: Actor) -> str:
         """Makes a token and returns it as it is handed out: nobody can ever read it again.
@@ -66,7 +67,7 @@ class TokenStore(CredentialStore[Token]):
 
     def revoke(self, tenant: str, name: str, actor: Actor) -> None:
         """Ends a token.  Raises `NotFound` where there is none in force of that name."""
-        self._end(tenant, name, actor)
+        self._end(tenant, name, {"name": name}, actor)
 
     def every(self, tenant: str | None = None) -> list[ListedToken]:
         """All tokens, of one tenant or (None) of all, by tenant and name; the revoked ones too."""

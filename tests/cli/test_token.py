@@ -41,7 +41,7 @@ def test_administration_is_recorded(database: Database) -> None:
     """Creating and revoking are recorded with the operating system's account as the actor."""
     main(CREATE)
     main(["token", "revoke", "--name", "ocr-worker"])
-    document = database.tags.find_one({"_id": "default/token/ocr-worker"})
+    document = database.tags.find_one({"kind": "token"})
 
     assert document is not None
     assert [(10110, getpass.getuser(), "cli"), (10210, getpass.getuser(), "cli")] == [

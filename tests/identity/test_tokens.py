@@ -10,7 +10,6 @@ from dms_tags.errors import InUse, InvalidParameter, NotFound
 from dms_tags.identity import names, tokens
 from dms_tags.identity.model import Permission
 from dms_tags.identity.store import Grant, TokenStore
-from dms_tags.model import Kind, Resource
 from dms_tags.store.database import Database
 from tests.support.identity import ADMIN
 
@@ -68,7 +67,7 @@ def test_creating_is_a_change_without_the_secret(memory: Database, token_store: 
     """Creating a token is a change of its resource, by the administrator, that says what it allows."""
     text = token_store.create("default", "ocr", READER, ADMIN)
 
-    document = memory.tags.find_one({"_id": Resource("default", Kind.TOKEN, "ocr").key})
+    document = memory.tags.find_one({"kind": "token"})
 
     assert document is not None
     (record,) = document["outbox"]
@@ -83,7 +82,7 @@ def test_revoked(memory: Database, token_store: TokenStore) -> None:
     token_store.create("default", "ocr", READER, ADMIN)
     token_store.revoke("default", "ocr", ADMIN)
 
-    document = memory.tags.find_one({"_id": "default/token/ocr"})
+    document = memory.tags.find_one({"kind": "token"})
 
     assert [] == token_store.in_force()
     assert [None] == [listed.grant for listed in token_store.every()]

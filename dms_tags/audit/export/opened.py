@@ -45,7 +45,7 @@ class Opener:
         key = None if shown["createdBy"] is None else self._keys.get(Actor(shown["createdBy"], shown["actorKind"]))
         shown["actorKey"] = None if key is None or key.erasing else b64encode(key.key).decode()
         if key is not None and key.erasing:
-            shown["createdBy"], shown["erased"] = None, without_name(shown["erased"])
+            shown["createdBy"], shown["erased"] = None, sorted({*(shown["erased"] or ()), "createdBy"})
         reason_key = entry.get("reasonKey")
         shown["reasonKey"] = None if reason_key is None else b64encode(reason_key).decode()
         return shown
@@ -54,8 +54,3 @@ class Opener:
 def _actor(entry: Mapping[str, Any]) -> Actor | None:
     name, kind = entry.get("createdBy"), entry.get("actorKind")
     return Actor(name, kind) if isinstance(name, str) and isinstance(kind, str) else None
-
-
-def without_name(erased: Sequence[str] | None) -> list[str]:
-    """What an entry says that was erased, once its name is too."""
-    return sorted({*(erased or ()), "createdBy"})

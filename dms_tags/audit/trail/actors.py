@@ -38,20 +38,16 @@ class ActorKeys:
         self._settled = database.majority(self._keys)
         self._commitments: Bounded[tuple[bytes, str], str] = Bounded(REMEMBERED)
 
-    def of(self, tenant: str, actors: Iterable[Actor]) -> Mapping[Actor, ActorKey]:
-        """The keys of actors as they stand; whoever has none is given one."""
+    def make(self, tenant: str, actors: Iterable[Actor]) -> Mapping[Actor, ActorKey]:
+        """The keys of actors who had none: new ones, or those that another relay has made meanwhile."""
         wanted = {_id(tenant, actor): actor for actor in actors}
-        standing = self._read(tenant, wanted)
-        missing = wanted.keys() - standing.keys()
-        for key_id in missing:
-            actor = wanted[key_id]
+        for key_id, actor in wanted.items():
             document = {"_id": key_id, "tenant": tenant, "kind": actor.kind, "name": actor.name, "key": new_key()}
             with suppress(DuplicateKeyError), store_errors():
                 self._keys.insert_one(document)
-        if missing:
-            standing = awaited(lambda: self._all(tenant, wanted), PATIENCE) or {}
-            if not standing:
-                raise StoreUnavailable("another relay is just making the key of an actor")
+        standing = awaited(lambda: self._all(tenant, wanted), PATIENCE)
+        if standing is None:
+            raise StoreUnavailable("another relay is just making the key of an actor")
         return {wanted[key_id]: self._key(document) for key_id, document in standing.items()}
 
     def standing(self, tenant: str, actors: Iterable[Actor]) -> Mapping[Actor, ActorKey]:

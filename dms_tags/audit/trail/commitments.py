@@ -14,6 +14,8 @@ from typing import Final
 
 KEY_BYTES: Final = 32
 
+_ID_LETTERS: Final = str.maketrans("+/", "-_")
+
 
 @dataclass(frozen=True, slots=True)
 class ActorKey:
@@ -32,3 +34,8 @@ def new_key() -> bytes:
 def commitment(key: bytes, text: str) -> str:
     """The commitment to a text, in base64."""
     return b64encode(hmac.digest(key, text.encode(), "sha256")).decode()
+
+
+def actor_id(committed: str) -> str:
+    """The id of the resource on which the erasure of an actor is recorded: the commitment, in the letters that an id may have."""
+    return committed.translate(_ID_LETTERS).rstrip("=")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -22,6 +22,7 @@ from pymongo.errors import BulkWriteError
 
 from dms_tags.audit.trail import entry
 from dms_tags.audit.trail.actors import ActorKeys
+from dms_tags.audit.trail.commitments import ActorKey
 from dms_tags.audit.trail.entry import Entry
 from dms_tags.audit.trail.trail import BEGINNING, Trail
 from dms_tags.model import Actor
@@ -53,6 +54,10 @@ class _Work:
     records: list[Document]
     entries: list[Entry] = field(default_factory=list)
     recorded: int = 0
+
+
+class _Behind(Exception):
+    """Others have moved meanwhile what this batch was made of."""
 
 
 class Relay:
@@ -123,7 +128,11 @@ class Relay:
     def _move_batch(self, works: list[_Work], started: float) -> int:
         if self._in_doubt:
             works = self._settle(works)
-        entries = self._number(works)
+        try:
+            entries = self._number(works)
+        except _Behind:
+            self._in_doubt = True
+            return 0
         self._step("insert")
         if monotonic() - started > BATCH_SECONDS:
             self._in_doubt = True
@@ -200,7 +209,7 @@ class Relay:
             position, last = self._head(tenant)
             recorded_at = max(self._clock(), last)
             batch = [(work, index) for _, work, index in group]
-            keys = self._actors.of(tenant, {_actor(work.records[index]) for work, index in batch if index >= work.recorded})
+            keys = self._keys(tenant, [work.records[index] for work, index in batch if index >= work.recorded])
             for work, index in batch:
                 record = work.records[index]
                 trail = work.document["trail"]
@@ -225,6 +234,19 @@ class Relay:
                     trail["tags"][record["name"]] = {"state": record["state"], "traceid": record["traceid"]}
             self._heads[tenant] = (position, recorded_at)
         return made
+
+    def _keys(self, tenant: str, records: list[Document]) -> Mapping[Actor, ActorKey]:
+        """The keys of those who made the records.  Raises `_Behind` where what has no key any more had one: it was erased."""
+        actors = {_actor(record) for record in records}
+        keys = self._actors.standing(tenant, actors)
+        if len(keys) == len(actors):
+            return keys
+        missing = actors - keys.keys()
+        # No key is made for a name that was erased since the outboxes were read: by then its records are in the trail
+        ids = [record["id"] for record in records if _actor(record) in missing]
+        if self._trail.entries.find_one({"_id": {"$in": ids}}, {"_id": 1}) is not None:
+            raise _Behind
+        return {**keys, **self._actors.make(tenant, missing)}
 
     def _head(self, tenant: str) -> tuple[int, datetime]:
         known = self._heads.get(tenant)

@@ -174,10 +174,11 @@ class Trail:
             entries = list(self._entries.find(where | revisions, sort=[("revision", DESCENDING)], limit=size))
         return HistoryPage(entries, more=bool(entries) and entries[-1]["revision"] > archived + 1, complete=base is None)
 
-    def wait_for(self, tenant: str, resource: Resource | None = None) -> None:
+    def wait_for(self, tenant: str, resource: Resource | None = None, move: Callable[[], object] = lambda: None) -> None:
         """Waits until what is pending now, of the tenant or of one resource, is in the trail.
 
         The wait ends under load too, since later changes do not count.  Raises `StoreUnavailable` after ten seconds.
+        `move` is called on the way: what helps it on where there may be no service beside.
         """
         pending = self._pending(tenant, resource)
         pause = threading.Event()
@@ -188,6 +189,7 @@ class Trail:
                     "the audit trail is behind: changes that were acknowledged are not in it yet", retry_after=2
                 )
             pause.wait(0.01)
+            move()
             with store_errors():
                 still = self._database.tags.find({"_id": {"$in": list(pending)}}, {"outbox.id": 1})
                 left = {document["_id"]: {record["id"] for record in document["outbox"]} for document in still}

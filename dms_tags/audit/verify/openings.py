@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from dms_tags.audit.log.tiles import WIDTH
-from dms_tags.audit.trail.commitments import KEY_BYTES, commitment
+from dms_tags.audit.trail.commitments import KEY_BYTES, actor_id, commitment
 from dms_tags.audit.trail.entry import canonical, leaf_of
 from dms_tags.audit.verify.examiner import MALFORMED, Broken
+from dms_tags.audit.verify.report import Report
+from dms_tags.model import Action
 
 SPELLING: Final = "is not spelt in canonical JSON"
 REMEMBERED: Final = 10_000
@@ -56,6 +58,8 @@ class Openings:
     def __init__(self) -> None:
         self.erased: Counter[str] = Counter()
         self.faults: list[tuple[int, str]] = []
+        self._nameless: set[str] = set()
+        self._ordered: set[str] = set()
         self._good: dict[tuple[str, str], str] = {}
 
     def wrong(self, entry: Mapping[str, Any]) -> str | None:
@@ -71,6 +75,17 @@ class Openings:
             )
         except (KeyError, TypeError):
             return MALFORMED
+
+    def take(self, entry: Mapping[str, Any]) -> None:
+        """Takes the next entry; only orders to erase an actor matter."""
+        if entry["action"] == Action.ACTOR_ERASED:
+            self._ordered.add(entry["objectId"])
+
+    def judge(self, report: Report) -> None:
+        """Tells whether each actor whose name is gone was erased by an order that stands in the log."""
+        without = sum(actor_id(committed) not in self._ordered for committed in self._nameless)
+        if without:
+            report.found(None, f"the names of {without} actors were taken away, and no order to erase them stands in the log")
 
     def remarks(self) -> list[str]:
         """What is to be said of it in the end."""
@@ -105,6 +120,8 @@ class Openings:
                 return f"has a {keyed} and no {member}"
             if member in (entry["erased"] or ()):
                 self.erased[member] += 1
+                if member == "createdBy" and isinstance(promised, str):
+                    self._nameless.add(promised)
                 return None if promised is not None else f"had no {member} that could be erased"
             return None if promised is None else f"its {member} was taken away, and nothing says that it was erased"
         if member in (entry["erased"] or ()):

@@ -110,6 +110,8 @@ class LogVerification:
         self._outside()
         if begin:
             archive.judge(size, self._tree().root(begin), report, seen_to=examiner.position)
+        else:  # of what was archived the orders may be there too
+            self._source.openings.judge(report)
         if not report.findings and not report.unknown and report.entries:
             covered = min(size, report.last)
             report.proven.append(f"genuine: each of the entries up to position {covered} was signed")
@@ -124,6 +126,7 @@ class LogVerification:
             entry, digest = verification.take(leaf)
             position = verification.position
             archive.take(entry)
+            self._source.openings.take(entry)
             if self._differs is None and position <= size:
                 at = (position - 1 - tile_begin) * HASH_SIZE
                 if digest != hashes[at : at + HASH_SIZE]:

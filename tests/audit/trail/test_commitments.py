@@ -83,7 +83,7 @@ def test_an_actor_has_one_key_in_a_tenant(memory: Database) -> None:
 def test_keys_are_made_once(real: Service) -> None:
     """However many relays meet an actor at the same moment."""
     with ThreadPoolExecutor(8) as at_once:
-        keys = list(at_once.map(lambda _: ActorKeys(real.database).of("default", [ANN, BOB]), range(8)))
+        keys = list(at_once.map(lambda _: ActorKeys(real.database).make("default", [ANN, BOB]), range(8)))
 
     assert [keys[0]] * 8 == keys
     assert 2 == real.database.collection("actor_keys").count_documents({})
