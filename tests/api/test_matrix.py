@@ -52,6 +52,7 @@ CONTRACT: Final[dict[str, frozenset[Permission]]] = {
     "GET /api/dms/audit/{}/proof": AUDITS,
     "GET /api/dms/audit/log/checkpoint": ANY,
     "GET /api/dms/audit/log/key": ANY,
+    "GET /api/dms/audit/log/consistency": ANY,
     "POST /api/dms/objects/tags/{}/state/{}": WRITES,
     "POST /api/dms/objects/{}/tags/{}/lease": WRITES,
     "DELETE /api/dms/objects/{}/tags/{}/lease": WRITES,

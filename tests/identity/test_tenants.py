@@ -179,7 +179,9 @@ class Service:
             stream = answer.iter_encoded()
             while told.count("\ndata:") < count:
                 told += next(stream).decode()
-        return [TIME.sub("TIME", RANDOM_ID.sub("ID", block)) for block in told.split("\n\n") if "data:" in block]
+        return [
+            HASH.sub("HASH", TIME.sub("TIME", RANDOM_ID.sub("ID", block))) for block in told.split("\n\n") if "data:" in block
+        ]
 
 
 def _text(answer: Response) -> str:

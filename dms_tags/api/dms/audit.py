@@ -21,7 +21,7 @@ from dms_tags.audit.log.store import bundle
 from dms_tags.audit.log.tiles import WIDTH, TileName
 from dms_tags.audit.trail.entry import flat, leaf_of
 from dms_tags.audit.trail.query import gone
-from dms_tags.errors import NotFound
+from dms_tags.errors import InvalidParameter, NotFound
 from dms_tags.identity.model import Permission
 from dms_tags.identity.names import in_file_name
 
@@ -164,6 +164,25 @@ def key(call: Call) -> Response:
     if identity is None:
         raise NotFound("this database has no signing key yet: `dms-tags audit keygen` makes one")
     return Response(f"{identity.verifier(call.identity.tenant)}\n", content_type=TEXT)
+
+
+@route(
+    "GET",
+    "/audit/log/consistency",
+    permission=IDENTIFIED,
+    parameters=(audit_parameters.SMALLER, audit_parameters.LARGER),
+    responses={200: audit_schemas.CONSISTENCY},
+)
+def consistency(call: Call) -> Response:
+    """Proof that the log of one size is the beginning of the log of another."""
+    smaller, larger = call.arguments["from"], call.arguments["to"]
+    if smaller > larger:
+        raise InvalidParameter(f"from is the smaller size: {smaller} is more than {larger}")
+    log, tenant = call.services.checkpointer.log, call.identity.tenant
+    if larger > log.size(tenant):
+        raise NotFound(f"the log does not cover {larger} entries yet")
+    path = log.tree(tenant).consistency(smaller, larger) if smaller < larger else []
+    return json_answer({"from": smaller, "to": larger, "proof": [b64encode(digest).decode() for digest in path]})
 
 
 @route(

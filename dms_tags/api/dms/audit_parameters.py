@@ -88,6 +88,8 @@ FORMAT: Final = Parameter(
     "of the lines",
     "ndjson",
 )
+SMALLER: Final = integer("from", 1, 10**15 - 1, "entries of the smaller log", required=True)
+LARGER: Final = integer("to", 1, 10**15 - 1, "entries of the larger log", required=True)
 KEYS: Final = boolean(
     "keys", "each entry of schema 2 with the keys (actorKey, reasonKey) that its name and reason are checked with"
 )

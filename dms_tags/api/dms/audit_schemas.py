@@ -54,6 +54,16 @@ PROOF: Final[Mapping[str, Any]] = {
     "required": ["position", "index", "size", "leafHash", "proof", "entry", "checkpoint"],
 }
 
+CONSISTENCY: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "from": {"type": "integer", "description": "entries of the smaller log"},
+        "to": {"type": "integer", "description": "entries of the larger log"},
+        "proof": {"type": "array", "items": {"type": "string", "format": "byte"}, "description": "RFC 9162 consistency path"},
+    },
+    "required": ["from", "to", "proof"],
+}
+
 
 def media(description: str, *types: str) -> dict[str, Any]:
     """An answer that is no JSON."""

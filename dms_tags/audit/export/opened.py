@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dms_tags.audit.trail.actors import ActorKeys
-from dms_tags.audit.trail.commitments import ActorKey
 from dms_tags.audit.trail.entry import Entry, flat
 from dms_tags.audit.trail.trail import Trail
 from dms_tags.model import Actor
@@ -21,15 +20,21 @@ class Opener:
         self._tenant = tenant
         self._trail = trail
         self._actors = actors
-        self._keys: Mapping[Actor, ActorKey] = {}
+        self._keys: dict[tuple[str, str], str | None] = {}
 
     def learn(self, entries: Sequence[Entry]) -> None:
         """Reads the keys of those who made the entries.  Raises `StoreUnavailable`."""
-        made_by = {_actor(entry) for entry in entries if entry.get("schema") != 1} - {None}
-        self._keys = self._actors.standing(self._tenant, [actor for actor in made_by if actor]) if made_by else {}
-        if len(self._keys) < len(made_by):
+        made_by = {_actor(entry) for entry in entries if entry.get("schema") != 1}
+        actors = [Actor(name, kind) for name, kind in made_by if isinstance(name, str) and isinstance(kind, str)]
+        keys = self._actors.standing(self._tenant, actors) if actors else {}
+        # None: the actor is being erased
+        self._keys = {
+            (actor.name, actor.kind): None if key.erasing else b64encode(key.key).decode() for actor, key in keys.items()
+        }
+        if len(keys) < len(actors):
             # An actor may have been erased since the entries were read: they say so by now
-            in_doubt = {entry["_id"]: entry for entry in entries if _actor(entry) in made_by - self._keys.keys()}
+            missing = {(actor.name, actor.kind) for actor in actors} - self._keys.keys()
+            in_doubt = {entry["_id"]: entry for entry in entries if _actor(entry) in missing}
             with store_errors():
                 for entry in self._trail.entries.find({"_id": {"$in": list(in_doubt)}}):
                     in_doubt[entry["_id"]].update(entry)
@@ -42,15 +47,14 @@ class Opener:
         shown = flat(entry)
         if shown["schema"] == 1:
             return shown
-        key = None if shown["createdBy"] is None else self._keys.get(Actor(shown["createdBy"], shown["actorKind"]))
-        shown["actorKey"] = None if key is None or key.erasing else b64encode(key.key).decode()
-        if key is not None and key.erasing:
+        actor = _actor(entry)
+        key = shown["actorKey"] = self._keys.get(actor)
+        if key is None and actor in self._keys:
             shown["createdBy"], shown["erased"] = None, sorted({*(shown["erased"] or ()), "createdBy"})
         reason_key = entry.get("reasonKey")
         shown["reasonKey"] = None if reason_key is None else b64encode(reason_key).decode()
         return shown
 
 
-def _actor(entry: Mapping[str, Any]) -> Actor | None:
-    name, kind = entry.get("createdBy"), entry.get("actorKind")
-    return Actor(name, kind) if isinstance(name, str) and isinstance(kind, str) else None
+def _actor(entry: Mapping[str, Any]) -> tuple[Any, Any]:
+    return entry.get("createdBy"), entry.get("actorKind")

@@ -52,9 +52,6 @@ MEMBERS: Final = (*MEMBERS_1, "changeId", "reason", "reasonCommitment", "actorCo
 BESIDE: Final = frozenset({"createdBy", "reason", "erased"})
 """Members of schema 2 that stand beside the leaf: what the commitments in it are to, and what of that was erased."""
 
-KEPT_ALONE: Final = frozenset({"_id", "reasonKey"})
-"""Members that the trail keeps and no entry shows; a reason's key goes with exports."""
-
 EXPORTED: Final = ("actorKey", "reasonKey")
 """Members that an export adds to an entry of schema 2, in base64: the keys that its commitments are checked with."""
 
@@ -112,9 +109,11 @@ def make(
 
 def flat(entry: Mapping[str, Any]) -> dict[str, Any]:
     """The entry as JSON shows it: times spelt out, what the trail keeps for itself left out."""
-    shown = {name: value for name, value in entry.items() if name not in KEPT_ALONE}
+    shown = dict(entry)
+    change_id = shown.pop("_id", None)
     if shown["schema"] > 1:
-        shown["changeId"] = entry["_id"]
+        shown["changeId"] = change_id
+        shown.pop("reasonKey", None)
     shown["creationDate"] = spell_time(shown["creationDate"])
     shown["recordedAt"] = spell_time(shown["recordedAt"])
     return shown

@@ -7,6 +7,7 @@ import json
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from dms_tags.audit.log.tiles import WIDTH
@@ -31,8 +32,7 @@ def part(line: bytes) -> tuple[dict[str, Any], bytes]:
     The leaf is the line less what stands beside: so whatever else is in the line is under the leaf's hash, one way or another.
     """
     try:
-        text = line.decode()
-        entry: dict[str, Any] = json.loads(text)
+        entry: dict[str, Any] = json.loads(line.decode())
         if entry["schema"] == 1:
             return entry, line
         if isinstance(entry["previousState"], dict):
@@ -40,16 +40,27 @@ def part(line: bytes) -> tuple[dict[str, Any], bytes]:
             if canonical(entry) != line:
                 raise Broken(SPELLING)
             return entry, leaf_of(entry)
+        leaf = line
         for name in _PARTED:
-            value = entry[name]
-            member = f'"{name}":null,' if value is None else f'"{name}":{canonical(value).decode()},'
-            before, _, after = text.partition(member)
-            if not after:
+            shorter = leaf.replace(_spelt(name, entry[name]), b"", 1)
+            if len(shorter) == len(leaf):
                 raise Broken(SPELLING)
-            text = before + after
+            leaf = shorter
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise Broken(MALFORMED) from error
-    return entry, text.encode()
+    return entry, leaf
+
+
+@lru_cache(REMEMBERED)
+def _spelt_text(name: str, value: str | None) -> bytes:
+    return canonical({name: value})[1:-1] + b","
+
+
+def _spelt(name: str, value: Any) -> bytes:
+    """The member of an object that is not its last, in canonical JSON."""
+    if value is None or type(value) is str:
+        return _spelt_text(name, value)
+    return canonical({name: value})[1:-1] + b","
 
 
 class Openings:
@@ -60,7 +71,7 @@ class Openings:
         self.faults: list[tuple[int, str]] = []
         self._nameless: set[str] = set()
         self._ordered: set[str] = set()
-        self._good: dict[tuple[str, str], str] = {}
+        self._good: set[tuple[Any, Any, Any]] = set()
 
     def wrong(self, entry: Mapping[str, Any]) -> str | None:
         """What of an exported entry is not what was committed to; None: all is."""
@@ -68,11 +79,16 @@ class Openings:
             if entry["schema"] == 1:
                 return None
             erased = entry["erased"]
+            opened = (entry["actorKey"], entry["createdBy"], entry["actorCommitment"])
+            without_reason = entry["reason"] is None and entry["reasonCommitment"] is None and entry["reasonKey"] is None
+            if erased is None and without_reason and opened in self._good:
+                return None
             if erased is not None and (type(erased) is not list or not erased or not ERASABLE.issuperset(erased)):
                 return "tells of something else than its name or reason that it was erased"
-            return self._member(entry, "createdBy", "actorCommitment", "actorKey") or self._member(
-                entry, "reason", "reasonCommitment", "reasonKey"
-            )
+            wrong = self._member(entry, "createdBy", "actorCommitment", "actorKey")
+            if wrong is None and opened[1] is not None and len(self._good) < REMEMBERED:
+                self._good.add(opened)
+            return wrong or self._member(entry, "reason", "reasonCommitment", "reasonKey")
         except (KeyError, TypeError):
             return MALFORMED
 
@@ -128,20 +144,14 @@ class Openings:
             return f"has a {member} that it tells was erased"
         if type(text) is not str or type(key) is not str or type(promised) is not str:
             return f"its {member} cannot be held against the log: {keyed} or {committed} was taken away"
-        if self._commitment(key, text) != promised:
+        if _commitment(key, text) != promised:
             return f"its {member} is not the one that was committed to when it was written"
         return None
 
-    def _commitment(self, key: str, text: str) -> str | None:
-        known = self._good.get((key, text))
-        if known is None:
-            try:
-                spelt = b64decode(key, validate=True)
-            except (binascii.Error, ValueError):
-                return None
-            if len(spelt) != KEY_BYTES:
-                return None
-            known = commitment(spelt, text)
-            if len(self._good) < REMEMBERED:
-                self._good[key, text] = known
-        return known
+
+def _commitment(key: str, text: str) -> str | None:
+    try:
+        spelt = b64decode(key, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return commitment(spelt, text) if len(spelt) == KEY_BYTES else None

@@ -122,6 +122,20 @@ def test_proof(service: Service) -> None:
     assert 404 == service.client.get(f"{AUDIT}/{COUNT + 1}/proof").status_code
 
 
+def test_consistency(service: Service) -> None:
+    """One size is proven to be the beginning of another; what the log does not cover, or does not begin with, is refused."""
+    service.services.checkpointer.checkpoint("default")
+    tree = service.services.checkpointer.log.tree("default")
+    for smaller, larger in ((1, COUNT), (256, 300), (300, 300), (COUNT, COUNT)):
+        told = asked(service, f"{AUDIT}/log/consistency", **{"from": smaller, "to": larger})
+        path = [base64.b64decode(digest) for digest in told["proof"]]
+
+        assert (smaller, larger) == (told["from"], told["to"])
+        merkle.verify_consistency(smaller, tree.root(smaller), larger, tree.root(larger), path)
+    for question, status in (("from=2&to=1", 400), ("from=0&to=1", 400), ("from=1", 400), (f"from=1&to={COUNT + 1}", 404)):
+        assert status == service.client.get(f"{AUDIT}/log/consistency?{question}").status_code
+
+
 def test_export(service: Service, tmp_path: Path) -> None:
     """An export verifies offline; it is itself recorded, with what was asked for."""
     file = tmp_path / "export.ndjson"
