@@ -188,6 +188,30 @@ def test_names_that_nobody_ordered_to_erase_are_missed(bench: Bench) -> None:
     assert "the names of 1 actors were taken away, and no order to erase them stands in the log" == str(report.worst)
 
 
+def test_an_order_that_comes_while_the_trail_is_verified_is_no_finding(bench: Bench) -> None:
+    """The verification fixed where the trail ends before it, and meets entries whose name went since."""
+    bench.verified()
+    identity = bench.checkpointer.identities.current()
+    assert identity is not None
+    begun: list[int] = []
+
+    def progress(done: int, _total: int) -> None:
+        if not begun:
+            begun.append(done)
+            bench.eraser().erase("default", NAME, None, OPERATOR)
+
+    for number in range(300):
+        bench.change(GONE, f"p{number}")
+    bench.settle()
+    bench.checkpointer.checkpoint("default")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dms_tags.audit.verify.database.AHEAD", 1)
+        report = verify_database(bench.database, "default", identity.verifiers("default"), None, progress)
+
+    assert 0 == report.status, report
+    assert [name for name in report.remarks if "was erased" in name]
+
+
 def test_a_reason_is_erased(bench: Bench) -> None:
     """Text and key go, the commitment stays; said again, or of an entry without one, nothing more is recorded."""
     (entry,) = bench.database.trail.find({"reason": {"$ne": None}})

@@ -20,6 +20,7 @@ from dms_tags.audit.verify.report import CannotTell, Kept, Progress, Report
 from dms_tags.audit.verify.tiles import check_tiles
 from dms_tags.audit.verify.tree import LogVerification
 from dms_tags.errors import Unproven
+from dms_tags.model import Kind, Resource
 from dms_tags.store.database import Database
 
 LINE_BATCH: Final = 10_000
@@ -123,6 +124,9 @@ class _DatabaseSource:
         if begin >= self._read_to:
             self._read_ahead(begin)
         return self._leaves.get(begin // WIDTH, [])
+
+    def ordered(self, actor: str) -> bool:
+        return bool(self._log.trail.history(Resource(self._tenant, Kind.ACTOR, actor), 1, 0).entries)
 
     def tile(self, level: int, number: int, width: int) -> bytes:
         tile = (level, number)

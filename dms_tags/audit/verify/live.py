@@ -87,6 +87,9 @@ class _LiveSource:
             self._leaves = self.openings.leaves(page.json()["entries"])
         return self._leaves.get(begin // WIDTH, [])
 
+    def ordered(self, actor: str) -> bool:
+        return bool(self._remote.get(f"?resource=actor/{actor}&limit=1").json()["entries"])
+
     def tile(self, level: int, number: int, width: int) -> bytes:
         try:
             return self._remote.get(f"/log/tile/{TileName(level, number, width)}").content[: width * HASH_SIZE]

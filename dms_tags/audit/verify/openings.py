@@ -6,7 +6,7 @@ import binascii
 import json
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -97,9 +97,13 @@ class Openings:
         if entry["action"] == Action.ACTOR_ERASED:
             self._ordered.add(entry["objectId"])
 
-    def judge(self, report: Report) -> None:
-        """Tells whether each actor whose name is gone was erased by an order that stands in the log."""
-        without = sum(actor_id(committed) not in self._ordered for committed in self._nameless)
+    def judge(self, report: Report, ordered: Callable[[str], bool]) -> None:
+        """Tells whether each actor whose name is gone was erased by an order that stands in the log.
+
+        `ordered` tells of an order that has come since the verification began, by the id of its resource.
+        """
+        missing = {actor_id(committed) for committed in self._nameless} - self._ordered
+        without = sum(not ordered(actor) for actor in missing)
         if without:
             report.found(None, f"the names of {without} actors were taken away, and no order to erase them stands in the log")
 

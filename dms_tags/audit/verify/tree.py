@@ -38,6 +38,9 @@ class Source(Protocol):
     def leaves(self, begin: int, end: int) -> Sequence[bytes]:
         """The canonical entries at the positions `begin + 1 … end`; fewer where there are fewer."""
 
+    def ordered(self, actor: str) -> bool:
+        """Whether an order to erase an actor is there by now, on the resource `actor/<actor>`."""
+
     def tile(self, level: int, number: int, width: int) -> bytes:
         """The first `width` hashes of a tile; fewer where there are fewer."""
 
@@ -111,7 +114,7 @@ class LogVerification:
         if begin:
             archive.judge(size, self._tree().root(begin), report, seen_to=examiner.position)
         else:  # of what was archived the orders may be there too
-            self._source.openings.judge(report)
+            self._source.openings.judge(report, self._source.ordered)
         if not report.findings and not report.unknown and report.entries:
             covered = min(size, report.last)
             report.proven.append(f"genuine: each of the entries up to position {covered} was signed")
