@@ -9,7 +9,7 @@ from typing import Any, Final
 from dms_tags.audit.log import merkle
 from dms_tags.audit.log.keys import Identities
 from dms_tags.audit.log.store import Log
-from dms_tags.audit.trail.entry import Entry, canonical, flat
+from dms_tags.audit.trail.entry import Entry, flat, leaf_of
 from dms_tags.errors import Unproven
 from dms_tags.store.database import Database
 from dms_tags.store.documents import Document
@@ -39,7 +39,7 @@ class Prover:
         return {
             "index": position - 1,
             "size": checkpoint["size"],
-            "leafHash": b64encode(merkle.leaf_hash(canonical(flat(entry)))).decode(),
+            "leafHash": b64encode(merkle.leaf_hash(leaf_of(flat(entry)))).decode(),
             "proof": [b64encode(digest).decode() for digest in path],
             "checkpoint": checkpoint["note"],
         }

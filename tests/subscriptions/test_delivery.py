@@ -15,6 +15,7 @@ import pytest
 
 from dms_tags.audit.log import merkle
 from dms_tags.audit.log.signer import Checkpointer
+from dms_tags.audit.trail.entry import leaf_of
 from dms_tags.audit.trail.trail import Trail
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
@@ -239,7 +240,7 @@ def test_proofs(memory: Database, settings_in_memory: Settings) -> None:
     assert len(desk.waits) >= 1
     for body in script.bodies:
         proof = json.loads(body["proof"])
-        leaf = merkle.leaf_hash(json.dumps(body["data"], ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode())
+        leaf = merkle.leaf_hash(leaf_of(body["data"]))
         assert checkpoint["note"] == proof["checkpoint"]
         assert bytes(checkpoint["root"]) == root_of(leaf, proof)
 
