@@ -5,7 +5,7 @@ Every proof holds as before, since none is over what goes.  Each step can be cut
     1. the order is recorded, on the resource `actor/<the commitment>`
     2. the actor's key is marked: entries are made without the name from now on, and everything pending enters the trail
        (`dms_tags.audit.trail.actors`)
-    3. the name goes from the entries, and from what is kept to answer repeated requests
+    3. the name goes from the entries, from what is kept to answer repeated requests, and from objects as their creator's
     4. the key goes, and with it the last place that has the name
 
 Entries of schema 1 have the name in their leaves, and keep it; so do files that were exported or archived before.
@@ -138,13 +138,15 @@ class Eraser:
                     done += self._database.trail.update_many({"_id": {"$in": some}}, nameless).modified_count
 
     def _from_answers(self, tenant: str, actor: Actor) -> None:
-        """Drops what is kept under the actor's idempotency keys."""
+        """Drops what is kept under the actor's idempotency keys, and the name where it is that of an object's creator."""
         theirs = {"$regex": f"^{re.escape(f'{actor.kind}/{actor.name}/')}"}
         for documents in self._ranges(tenant):
             with store_errors():
                 self._database.tags.update_many(
                     {"_id": documents, "replies.key": theirs}, {"$pull": {"replies": {"key": theirs}}}
                 )
+                for creator in ("known.by", "known.first.by"):
+                    self._database.tags.update_many({"_id": documents, creator: actor.name}, {"$set": {creator: None}})
         for collection in EXPIRING:
             made = Registry(self._database, collection)
             made.forget(f"{tenant}/{actor.kind}/{actor.name}/")

@@ -63,6 +63,8 @@ def _told(line: bytes) -> Entry:
     told: Entry = json.loads(line)
     for name in _TIMES:
         told[name] = datetime.fromisoformat(told[name])
+    if "changeId" in told:
+        told["_id"] = told.pop("changeId")
     return told
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from pymongo import WriteConcern
 
-from dms_tags.audit.trail.trail import IDLE_SECONDS, RELAY
+from dms_tags.audit.trail.trail import IDLE_SECONDS
 from dms_tags.errors import CannotStart, StoreUnavailable
 from dms_tags.store.database import Database, Documents, refuse_newer, store_errors
 from dms_tags.store.documents import Document
@@ -57,7 +57,7 @@ class Target:
             if not cut_off:
                 refuse_newer(made_by)
                 self._require_empty()
-            if not Turn(self.database, RELAY, "", timedelta()).idle(IDLE_SECONDS):
+            if not Turn.of_relay(self.database).idle(IDLE_SECONDS):
                 raise CannotStart("a service is running on this database: stop it first")
             self._schema.replace_one(
                 {"_id": "version"}, {"version": UNKNOWN_SCHEMA, "restoring": source, "at": self.database.now()}, upsert=True

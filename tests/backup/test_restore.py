@@ -73,7 +73,7 @@ def test_only_into_an_empty_database(saved: list[backups.Set], target: Database)
     target.collection("counters").delete_many({})
     restored = Restorer(target).restore(saved)
     assert (COUNT + 30, {"default": COUNT, "second": 30}, False) == (restored.entries, restored.tenants, restored.anew)
-    with pytest.raises(CannotStart, match="the database is not empty, audit_trail has documents"):
+    with pytest.raises(CannotStart, match=r"the database is not empty, \w+ has documents"):
         Restorer(target).restore(saved)
 
 
@@ -182,10 +182,12 @@ def test_an_archived_trail(
     checkpointer = Checkpointer.of(database, signing)
     archiver, backup = Archiver(database, checkpointer, TagStore(database)), Backup(database, checkpointer, TagStore(database))
 
+    relay = Relay(database)
+
     def archive(upto: int) -> None:
         at = BEGIN + timedelta(seconds=upto)
         archiver.archive("default", at, tmp_path / f"{upto}.ndjson", Actor("operator", "cli"))
-        while Relay(database).run_once():
+        while relay.run_once():
             pass
 
     archive(300)

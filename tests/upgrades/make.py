@@ -1,8 +1,7 @@
 """Makes the database of an earlier version, by that version's code: `python -m tests.upgrades.make CODE FILE`.
 
 `CODE` is a checkout of it (0.1.0: `git worktree add /tmp/code fd07cd9`), `FILE` where the database goes, one document of MongoDB's
-Extended JSON a line under the name of its collection, what callers were answered before it.  With `--beside` no file is made: a
-service of that version and one of this serve the same database at once instead, and its trail is verified.
+Extended JSON a line under the name of its collection, what callers were answered before it.
 """
 
 from __future__ import annotations
@@ -20,11 +19,8 @@ from typing import Any, Final
 import httpx
 from bson import json_util
 
-from dms_tags.audit.verify.database import verify_database
-from dms_tags.settings import Settings
-from dms_tags.store.database import Database
 from tests.support.mongo import replica_set
-from tests.support.service import SERVE, Service, service
+from tests.support.service import Service, service
 
 RUN: Final = (sys.executable, "-c", "import sys; from dms_tags.cli import main; sys.exit(main(sys.argv[1:]))")
 ARCHIVE: Final = """
@@ -75,19 +71,15 @@ class Earlier:
 
 
 def main() -> None:
-    """Makes the file, or serves beside."""
+    """Makes the file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("code", type=Path)
-    parser.add_argument("file", type=Path, nargs="?")
-    parser.add_argument("--beside", action="store_true")
+    parser.add_argument("file", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, replica_set(Path(name) / "mongod") as mongod:
         earlier = Earlier(given.code.absolute(), Path(name), mongod.uri)
         earlier.run("audit", "keygen")
         token = earlier.run("token", "create", "--name", "worker", "--allow", "read,write,audit,admin")
-        if given.beside:
-            _beside(earlier, token)
-            return
         answered = _load(earlier, token)
         database = mongod.primary().client()["old"]
         with given.file.open("w", encoding="utf-8") as out:
@@ -167,31 +159,6 @@ def _kill(running: Service) -> None:
     for pid in [running.process.pid, *running.children("keeper"), *running.children("web"), *running.children("worker")]:
         os.kill(pid, signal.SIGKILL)
     running.process.wait()
-
-
-def _beside(earlier: Earlier, token: str) -> None:
-    """Lets a service of each version change the same objects in turn, and verifies the trail that both have made."""
-    own = {name: value for name, value in earlier.settings.items() if name.startswith("DMS_TAGS_")}
-    with (
-        service(earlier.folder / "old", earlier.settings, command=(*RUN, "serve")) as old,
-        service(earlier.folder / "new", own, command=SERVE) as new,
-    ):
-        calls = [_Caller(running.url, token) for running in (old, new)]
-        for number in range(400):
-            call, other = calls[number % 2], calls[1 - number % 2]
-            path = f"{TAGS.format(f'doc{number % 5}')}/ocr/state/{number}"
-            headers = {"Idempotency-Key": f"key{number}"} if number % 2 == 0 else {}
-            overwrite = {"overwrite": "true"} if number >= 5 else {}
-            call("POST", path, params=overwrite, headers=headers)
-            if headers:
-                assert "true" == other("POST", path, params=overwrite, headers=headers).headers["Idempotent-Replayed"]
-        seen = [call("GET", "/api/dms/audit?limit=1").json()["head"] for call in calls]
-        assert seen == [seen[0]] * 2
-    database = Database.connect(Settings(mongo_uri=own["DMS_TAGS_MONGO_URI"], database="old"))
-    report = verify_database(database, "default", [], None, lambda _done, _total: None)
-    database.close()
-    print(report.verdict, report.findings, report.last)
-    assert 0 == report.status
 
 
 if __name__ == "__main__":

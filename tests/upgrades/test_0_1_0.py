@@ -157,13 +157,13 @@ def test_it_can_be_backed_up_and_restored(service: Service, upgraded: Settings, 
         mongo_client.drop_database(name)
 
 
-def test_an_older_service_may_run_beside(upgraded: Settings, mongo_client: Client) -> None:
-    """The schema version stays the one that 0.1.0 knows; what comes after this one is refused in one line, by every command."""
+def test_an_older_service_cannot_go_on(upgraded: Settings, mongo_client: Client) -> None:
+    """The database goes to the next schema version, which 0.1.0 refuses; what comes after this one is refused in one line."""
     database = Database.connect(upgraded)
     try:
         database.prepare()
         schema = mongo_client[upgraded.database]["schema"]
-        assert {"_id": "version", "version": 1} == schema.find_one()
+        assert {"_id": "version", "version": SCHEMA_VERSION} == schema.find_one()
         schema.update_one({"_id": "version"}, {"$set": {"version": SCHEMA_VERSION + 1}})
         with pytest.raises(CannotStart, match=rf"the database has schema version {SCHEMA_VERSION + 1}, this service knows up to"):
             database.prepare()
