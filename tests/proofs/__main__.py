@@ -27,6 +27,7 @@ from tests.proofs.relays import prepared, relays_beside_writers
 from tests.proofs.services import fleet
 from tests.proofs.soak import soak
 from tests.proofs.statements import ask
+from tests.proofs.verdicts import agree
 from tests.proofs.workers import work_through_crashes
 from tests.support.app import running
 from tests.support.chains import ADMIN, FOO
@@ -243,6 +244,11 @@ def prove_backup(folder: Path) -> None:
     assert sized.restore < drill.LIMIT_SECONDS
 
 
+def prove_verdicts(folder: Path) -> None:
+    """1,000 forged files held to the console's verifier and to `audit verify`: one verdict, one first bad position."""
+    _tell(agree(folder, 1_000))
+
+
 PROOFS: dict[str, Callable[[Path], None]] = {
     "races": prove_races,
     "relays": prove_relays,
@@ -263,6 +269,7 @@ PROOFS: dict[str, Callable[[Path], None]] = {
     "subscriptions": prove_subscriptions,
     "backup": prove_backup,
     "objects": prove_objects,
+    "verdicts": prove_verdicts,
 }
 
 

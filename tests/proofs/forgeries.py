@@ -246,6 +246,18 @@ def forge_files(folder: Path, count: int) -> dict[str, Tally]:
         file.write_bytes(b"".join(lines))
         assert base.verify_file(file).status == HOLDS, f"false alarm over {name}: {base.verify_file(file)}"
     tallies: dict[str, Tally] = {}
+    for seed, kind, forged, expected in forged_exports(exports, count):
+        file.write_bytes(b"".join(forged))
+        report = base.verify_file(file)
+        named = report.worst.position if report.worst is not None else None
+        right = expected in (AnyPosition, named)
+        tallies.setdefault(kind, Tally()).take(report, right=right, seed=seed)
+    _forge_tables(base, exports[0][1], tallies.setdefault("table", Tally()), max(8, count // 20))
+    return tallies
+
+
+def forged_exports(exports: Sequence[tuple[str, Lines]], count: int) -> Iterator[tuple[int, str, Lines, object]]:
+    """Up to `count` forged files of these exports: the seed, the kind, the lines, and the first bad position where it is known."""
     kinds = [(mutation.__name__, mutation) for mutation in MUTATIONS] + [(said.__name__, said) for said in SAID]
     for seed in range(count):
         chance = random.Random(seed)
@@ -255,15 +267,8 @@ def forge_files(folder: Path, count: int) -> dict[str, Tally]:
         expected: object = AnyPosition
         if isinstance(forged, tuple):
             forged, expected = forged if of.startswith(("whole", "before")) else (forged[0], AnyPosition)
-        if forged == lines:
-            continue
-        file.write_bytes(b"".join(forged))
-        report = base.verify_file(file)
-        named = report.worst.position if report.worst is not None else None
-        right = expected in (AnyPosition, named)
-        tallies.setdefault(kind, Tally()).take(report, right=right, seed=seed)
-    _forge_tables(base, exports[0][1], tallies.setdefault("table", Tally()), max(8, count // 20))
-    return tallies
+        if forged != lines:
+            yield seed, kind, forged, expected
 
 
 def _forge_tables(base: Base, lines: Lines, tally: Tally, count: int) -> None:

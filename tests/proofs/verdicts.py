@@ -1,0 +1,87 @@
+"""The console's verifier, which browsers run, held to `audit verify`: the same files, the same verdicts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from dms_tags.audit.verify.report import Report
+from tests.proofs.forgeries import Base, forged_exports, honest_exports
+
+MODULES: Final = Path(str(files("dms_tags"))) / "api" / "console" / "assets" / "verify"
+RUNNER: Final = Path(__file__).parent.parent / "support" / "verdicts.mjs"
+NODE: Final = shutil.which("node")
+"""Runs the modules outside a browser; the browser itself runs a sample in `tests/api/console`."""
+
+REASON: Final = "the manifest is malformed: "
+"""What follows is Python's own word for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A file, the key to verify it with, and the verdict of `audit verify`."""
+
+    file: Path
+    key: str
+    kind: str
+    report: Report
+
+    @property
+    def order(self) -> str:
+        """What the verifier is told, as a line of JSON."""
+        return json.dumps({"file": str(self.file), "key": self.key, "kept": None})
+
+    def differs(self, told: dict[str, Any]) -> str | None:
+        """How the other verdict differs, None: not at all.  Texts are compared too, but for Python's own words in them."""
+        report = self.report
+        worst = None if report.worst is None else {"position": report.worst.position, "what": _plain(report.worst.what)}
+        ours = {"status": report.status, "verdict": report.verdict, "worst": worst, "unknown": report.unknown}
+        ours |= {"remarks": report.remarks, "entries": report.entries, "first": report.first, "last": report.last}
+        theirs = dict(told)
+        if theirs["worst"] is not None:
+            theirs["worst"] = {**theirs["worst"], "what": _plain(theirs["worst"]["what"])}
+        return None if ours == theirs else f"{self.file.name} {self.kind}: {ours} {theirs}"
+
+
+def _plain(what: str) -> str:
+    if what.startswith(REASON):
+        return REASON
+    return what.replace('"', "'")  # the quotes that Python chooses for a text with an apostrophe
+
+
+def cases(folder: Path, count: int) -> Iterator[Case]:
+    """Honest files of every kind, and `count` forged ones, each verified by `audit verify`."""
+    base = Base(folder)
+    exports = list(honest_exports(base))
+    for kind, lines in exports:
+        yield _case(base, folder / kind.replace(", ", "-"), kind, lines)
+    for seed, kind, lines, _ in forged_exports(exports, count):
+        yield _case(base, folder / f"forged-{seed}", kind, lines)
+
+
+def _case(base: Base, file: Path, kind: str, lines: Sequence[bytes]) -> Case:
+    file.write_bytes(b"".join(lines))
+    return Case(file, str(base.verifier), kind, base.verify_file(file))
+
+
+def agree(folder: Path, count: int) -> str:
+    """Asserts that Node, with the modules that browsers load, tells of every file what `audit verify` does; what was compared."""
+    made = list(cases(folder, count))
+    assert NODE is not None, (
+        "this proof runs the console's modules in Node: install it (on Debian or Ubuntu: apt-get install nodejs)"
+    )
+    done = subprocess.run(
+        [NODE, RUNNER, MODULES], input="\n".join(case.order for case in made), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    differences = [difference for case, each in zip(made, told, strict=True) if (difference := case.differs(each)) is not None]
+    assert not differences, differences[:3]
+    return f"{len(made)} files, by status {dict(sorted(Counter(case.report.status for case in made).items()))}: told alike"
