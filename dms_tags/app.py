@@ -13,6 +13,7 @@ from dms_tags.api import openapi
 from dms_tags.api.bases import Bases
 from dms_tags.api.call_spans import CallSpans
 from dms_tags.api.chains import routes as chains
+from dms_tags.api.console import routes as console
 from dms_tags.api.dms import routes as dms
 from dms_tags.api.endpoint import Api
 from dms_tags.api.metadata import routes as metadata
@@ -25,7 +26,7 @@ from dms_tags.store.database import Database
 
 log = logging.getLogger(__name__)
 
-APIS: tuple[Api, ...] = (dms.api, metadata.api, chains.api, operation.api, pages.api)
+APIS: tuple[Api, ...] = (dms.api, metadata.api, chains.api, operation.api, pages.api, console.api)
 """Every API of the service.  What a path belongs to is told by the longest prefix: it decides the shape of errors."""
 
 EXTENSION = "dms_tags"

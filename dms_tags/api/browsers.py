@@ -33,6 +33,9 @@ PAGE_HEADERS: Final = {
 }
 """For pages.  One that needs more brings a policy of its own."""
 
+OWN_SITES: Final = frozenset({"same-origin", "none"})
+"""What `Sec-Fetch-Site` says of requests that no page of another origin made; `none`: the person did."""
+
 
 class Origins:
     """The origins whose pages may call the service, and its own."""
@@ -59,6 +62,21 @@ class Origins:
             foreign = origin not in self._named and origin != self._own and _host_of(origin) != call.host.lower()
         if foreign:
             raise Forbidden("a page of another origin asked the browser for this; DMS_TAGS_CORS_ORIGINS names those that may")
+
+    def require_own(self, call: Request, *, links: bool) -> None:
+        """Raises `Forbidden` for what a page of any other origin had the browser send, also of those that are named.
+
+        With `links` one that leads here from elsewhere is let through: it shows a page to whoever follows it, and to nobody else.
+        """
+        origin = call.headers.get("Origin")
+        if origin is None:
+            asked = (call.method, call.headers.get("Sec-Fetch-Mode"), call.headers.get("Sec-Fetch-Dest"))
+            link = links and asked == ("GET", "navigate", "document")
+            foreign = call.headers.get("Sec-Fetch-Site", "same-origin") not in OWN_SITES and not link
+        else:
+            foreign = origin != self._own and _host_of(origin) != call.host.lower()
+        if foreign:
+            raise Forbidden("a page of another origin asked the browser for this; the console answers its own pages alone")
 
     def _answer_preflight(self) -> Response | None:
         """Answers the question that a browser asks before it sends a page's request to another origin."""

@@ -87,6 +87,19 @@ class Guard:
             raise Forbidden(f"{TENANT_HEADER} names another tenant than the caller's own")
         return identity
 
+    def identify_with(self, authorization: str | None) -> Identity:
+        """Whose a request of the console is, by what its session was begun with; kept and counted as `identify` does.
+
+        Raises `Unauthenticated`, `RateLimited` or `StoreUnavailable`.
+        """
+        identity = self._authenticator.identify(authorization)
+        self.count(identity)
+        return identity
+
+    def require_own(self, call: Request, *, links: bool = False) -> None:
+        """Raises `Forbidden` for what a page of any other origin had the browser send; with `links` not where it only led here."""
+        self._origins.require_own(call, links=links)
+
     def confirm(self, authorization: str | None, tenant_header: str | None) -> Identity:
         """Whose a call that is still being answered is by now; not counted as another.  Raises what `identify` does."""
         return self._authenticator.identify(authorization, tenant_header)
@@ -147,6 +160,6 @@ def _log(what: str, response: Response, level: int) -> None:
         "method": request.method,
         "path": ascii(request.path[:LOGGED_PATH])[1:-1],  # a decoded path may hold line ends
         "address": request.remote_addr,
-        "claimed": None if "identity" in g else claimed(request.headers.get("Authorization")),
+        "claimed": None if "identity" in g else claimed(g.get("authorization") or request.headers.get("Authorization")),
     }
     log.log(level, what, extra={"fields": fields}, exc_info=error)

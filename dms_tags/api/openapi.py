@@ -12,6 +12,7 @@ from marshmallow import fields
 
 from dms_tags.api import bodies
 from dms_tags.api.admission import REQUEST_ID_HEADER
+from dms_tags.api.console.session import COOKIE
 from dms_tags.api.endpoint import PUBLIC, Api, Route
 from dms_tags.api.headers import REASON_HEADER
 from dms_tags.api.members import Body
@@ -65,6 +66,7 @@ LATER: Final = frozenset({429, 503})
 SECURITY: Final = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "basic": {"type": "http", "scheme": "basic", "description": "token name and token"},
+    "console": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "the session of the console"},
     "session_user": {"type": "apiKey", "in": "header", "name": "X-Spaaza-Session-User-Id"},
     "session_key": {"type": "apiKey", "in": "header", "name": "X-Spaaza-Session-Key"},
 }

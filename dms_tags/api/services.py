@@ -8,10 +8,12 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from dms_tags import draining
+from dms_tags.api.console.session import ConsoleSessions
 from dms_tags.api.dms.stream import EventStream
 from dms_tags.api.guard import Guard
 from dms_tags.audit.export.exporter import Exporter
 from dms_tags.audit.log.signer import Checkpointer
+from dms_tags.audit.trail.activity import Activities
 from dms_tags.audit.trail.actors import ActorKeys
 from dms_tags.audit.trail.feed import Feed
 from dms_tags.audit.trail.query import TrailQuery
@@ -41,6 +43,7 @@ from dms_tags.tags.batch import Batches
 from dms_tags.tags.claims import Claims
 from dms_tags.tags.definitions import Definitions
 from dms_tags.tags.leases import Leases
+from dms_tags.tags.queues import Queues
 from dms_tags.tags.search import Search
 from dms_tags.tags.service import TagService
 from dms_tags.tags.store import TagStore
@@ -61,6 +64,7 @@ class Services:
         self.trail = Trail(database)
         self.audit = TrailQuery(self.trail)
         self.audit_view = AuditView(database, self.trail, self.audit, self._clock)
+        self.activities = Activities(self.trail, self.audit)
         self.past = Past(database)
         self.checkpointer = Checkpointer.of(database, settings)
         self.exporter = Exporter(self.checkpointer, self.store, ActorKeys(database))
@@ -75,6 +79,8 @@ class Services:
         self.claims = Claims(database, self.leases, self.definitions, self._clock, self.store, self.types.asked_by)
         self.search = Search(database, self.leases, self._clock, self.types.asked_by)
         self.batches = Batches(database, self.tags, self.store.groups)
+        self.measuring = Measuring(database, self.definitions, self.leases, self.checkpointer, Kept.of_service())
+        self.queues = Queues(database, self.definitions)
         self.metadata = MetadataService(database, self.store)
         self.chains = ChainService(database, self.store)
         self.subscriptions = Subscriptions(database, self.store)
@@ -86,6 +92,7 @@ class Services:
         tokens = TokenStore(database, self.store)
         self.sessions = Sessions(SessionStore(database, self.store), database.clock.now)
         self.guard = Guard(settings, authenticator(settings, tokens, database.clock.now))
+        self.console = ConsoleSessions(self.guard, tokens, database.clock.now, asks=settings.authentication != "none")
         self._zone = ZoneInfo(settings.timezone)
         self._prepared = False
         self._preparing = Lock()

@@ -80,6 +80,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn is not typed
         services = getattr(self._application, "extensions", {}).get(EXTENSION)
         if services is not None:
             services.feed.close()
+            services.console.closing.set()
 
 
 class AccessLog(Logger):  # type: ignore[misc] # gunicorn is not typed

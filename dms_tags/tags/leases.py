@@ -107,6 +107,19 @@ class Leases:
             held: int = self._database.tags.count_documents(running, hint="leases", limit=limit)
         return held
 
+    def running(self, tenant: str, limit: int) -> list[tuple[Resource, Tag]]:
+        """Leased tags of a tenant and the resources that they are on, up to `limit` of each, those first whose leases end first."""
+        query: Document = {"tenant": tenant, "tags.lease.until": {"$gt": self._clock.now()}}
+        wanted = {"kind": 1, "id": 1, "tags": 1}
+        with store_errors():
+            documents = list(self._database.tags.find(query, wanted, hint="leases", sort=[("tags.lease.until", 1)], limit=limit))
+        return [
+            (Resource(tenant, Kind(document["kind"]), document["id"]), tag)
+            for document in documents
+            for tag in map(tag_of, document["tags"])
+            if tag.lease is not None
+        ]
+
     def _held(self, resource: Resource, name: str, trace_id: str, etags: tuple[str, ...] | None) -> tuple[Tag, Lease]:
         """The tag and its lease; a lease that has run out is taken back on the way, and then no longer there."""
         tag = next(iter(self._store.read(resource, name)), None)

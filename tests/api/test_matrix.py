@@ -25,13 +25,16 @@ from tests.support.identity import ADMIN
 
 ROUTES: Final = [route for api in APIS for route in api.routes]
 GUARDED: Final = [route for route in ROUTES if route.permissions != PUBLIC and route.api.identify is None]
-BY_SESSION: Final = [route for route in ROUTES if route.permissions != PUBLIC and route.api.identify is not None]
-"""The calls that a session opens, not a token (API.md section 5)."""
+BY_SESSION: Final = [route for route in ROUTES if route.api.prefix == "/auth"]
+"""The calls that a session opens, not a token (API.md section 5); the console's own is shown in `tests/api/console`."""
 
 OPEN: Final = {"/", "/health/live", "/health/ready", "/problems/{slug}", "/problems", "/openapi.json", "/metrics"} | {
     "/docs",
     "/docs/{document}",
     "/docs/assets/{asset}",
+    "/console/assets/{asset}",
+    "/console/sign-in",
+    "/console/sign-out",
 }
 """What needs no identity (API.md section 6), and `/metrics`, which tells a loopback address by itself."""
 
@@ -218,7 +221,7 @@ def test_open_routes_are_the_listed_ones() -> None:
     public = {route.full_path for route in ROUTES if route.permissions == PUBLIC}
 
     assert public <= OPEN
-    assert {"/auth"} == {route.api.prefix for route in BY_SESSION}
+    assert {"/auth", "/console"} == {route.api.prefix for route in ROUTES if route.api.identify is not None}
 
 
 def test_sessions_are_asked_for(client: FlaskClient, token_store: TokenStore, memory: Database) -> None:

@@ -118,7 +118,7 @@ def place_tags(database: Database, trail: list[Entry]) -> None:
         if removes(entry):
             del rows[entry["name"]]
         else:
-            rows.setdefault(entry["name"], {"name": entry["name"]}).update(
+            rows.setdefault(entry["name"], {"name": entry["name"], "since": entry["creationDate"]}).update(
                 state=entry["state"], traceid=entry["traceId"], creationDate=entry["creationDate"], etag=entry["_id"]
             )
         document["tags"] = list(rows.values())

@@ -20,6 +20,7 @@ from dms_tags.audit.log.merkle import HASH_SIZE
 from dms_tags.audit.log.store import bundle
 from dms_tags.audit.log.tiles import WIDTH, TileName
 from dms_tags.audit.trail.entry import flat, leaf_of
+from dms_tags.audit.trail.filters import Filters
 from dms_tags.audit.trail.query import gone
 from dms_tags.errors import InvalidParameter, NotFound
 from dms_tags.identity.model import Permission
@@ -88,14 +89,13 @@ def export(call: Call) -> Response:
     the trail.
     """
     asked = call.arguments
-    exporter, form = call.services.exporter, asked["format"]
-    begun = exporter.begin(
-        call.identity.tenant,
-        audit_parameters.filters(asked),
-        call.identity.actor,
-        form=form,
-        proofs=asked["proofs"] and form == "ndjson",
-    )
+    return stream_export(call, audit_parameters.filters(asked), asked["format"], proofs=asked["proofs"])
+
+
+def stream_export(call: Call, filters: Filters, form: str, *, proofs: bool) -> Response:
+    """An export as it streams, `form` being `ndjson` or `csv`.  Raises what `Exporter.begin` does."""
+    exporter = call.services.exporter
+    begun = exporter.begin(call.identity.tenant, filters, call.identity.actor, form=form, proofs=proofs and form == "ndjson")
     chunks = exporter.csv(begun) if form == "csv" else exporter.ndjson(begun)
     first = next(chunks, b"")  # what keeps a stream from beginning is answered with its status, not in the middle of a 200
     media_type = "text/csv; charset=utf-8; header=present" if form == "csv" else "application/x-ndjson"
@@ -116,6 +116,11 @@ def export(call: Call) -> Response:
 )
 def proof(call: Call, position: int) -> Response:
     """Proof that an entry is in the signed log."""
+    return json_answer(prove(call, position))
+
+
+def prove(call: Call, position: int) -> dict[str, Any]:
+    """The proof that the entry at `position` is in the signed log.  Raises `Gone`, `NotFound`, `StoreUnavailable`."""
     tenant, log = call.identity.tenant, call.services.checkpointer.log
     log.trail.wait_for(tenant)
     entries = _entries(call, position - 1, position)
@@ -123,17 +128,15 @@ def proof(call: Call, position: int) -> Response:
     if checkpoint is None:
         raise NotFound(f"no checkpoint covers position {position} yet, and this service cannot sign one")
     path = log.tree(tenant).inclusion(position - 1, checkpoint["size"])
-    return json_answer(
-        {
-            "position": position,
-            "index": position - 1,
-            "size": checkpoint["size"],
-            "leafHash": b64encode(merkle.leaf_hash(leaf_of(entries[0]))).decode(),
-            "proof": [b64encode(digest).decode() for digest in path],
-            "entry": entries[0],
-            "checkpoint": checkpoint["note"],
-        }
-    )
+    return {
+        "position": position,
+        "index": position - 1,
+        "size": checkpoint["size"],
+        "leafHash": b64encode(merkle.leaf_hash(leaf_of(entries[0]))).decode(),
+        "proof": [b64encode(digest).decode() for digest in path],
+        "entry": entries[0],
+        "checkpoint": checkpoint["note"],
+    }
 
 
 @route(

@@ -24,6 +24,7 @@ ASSETS: Final[Mapping[str, str]] = {"page.css": "text/css", "page.js": "text/jav
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 PAGE: Final[Mapping[str, Any]] = {"description": "A page", "content": {"text/html": {"schema": {"type": "string"}}}}
+PICTURE: Final = "image/png"
 MISSING: Final = {"description": "There is no such page", "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}}
 ASSET: Final[Mapping[str, Any]] = {
     "description": "What the pages look like, and how they are searched",
@@ -31,6 +32,7 @@ ASSET: Final[Mapping[str, Any]] = {
 }
 CREDENTIALS: Final[Mapping[str, str]] = {
     "bearer": "Authorization: Bearer $TOKEN",
+    "console": "Cookie: dms-tags-console=$SESSION",
     "session_user": "X-Spaaza-Session-User-Id: $SESSION_USER",
     "session_key": "X-Spaaza-Session-Key: $SESSION_KEY",
 }
@@ -67,10 +69,12 @@ def docs(call: Call) -> Response:
     "/docs/{document}",
     permission=PUBLIC,
     path_parameters=DOCUMENT,
-    responses={200: PAGE, 404: MISSING},
+    responses={200: {**PAGE, "content": {**PAGE["content"], PICTURE: {"schema": {"type": "string"}}}}, 404: MISSING},
 )
 def document(_: Call, document: str) -> Response:
-    """One of the documents."""
+    """One of the documents, or a picture in one."""
+    if document in pictures():
+        return Response((DOCUMENTS / document).read_bytes(), mimetype=PICTURE)
     if document not in documents():
         raise NotFound("there is no such document; /docs lists all")
     return _page("document.html", title=documents()[document], body=_rendered(document))
@@ -115,6 +119,12 @@ def problem(_: Call, slug: str) -> Response:
 def documents() -> Mapping[str, str]:
     """The title of each document, by its path below `docs/`; the contract first, decisions last."""
     return dict(sorted(_titles(), key=lambda titled: ("/" in titled[0], titled[0] != "API.md", titled[0])))
+
+
+@cache
+def pictures() -> frozenset[str]:
+    """The pictures that documents show, by their paths below `docs/`."""
+    return frozenset(f"console/{file.name}" for file in (DOCUMENTS / "console").iterdir() if file.name.endswith(".png"))
 
 
 def _titles(below: str = "") -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ next number of its log in one insert: two signers cannot both be next, and no si
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -39,6 +40,7 @@ class Log:
         self.trail = Trail(database)
         self._tiles = database.collection("log_tiles")
         self._checkpoints = database.collection("log_checkpoints")
+        self._witnessed = database.collection("log_witnessed")
         self._tiles_read = database.majority(self._tiles)
         self._checkpoints_read = database.majority(self._checkpoints)
 
@@ -156,6 +158,11 @@ class Log:
             return list(
                 self._checkpoints_read.find({"log": log, "number": {"$gt": number}}, sort=[("number", ASCENDING)], limit=limit)
             )
+
+    def witnessed(self, log: str) -> list[int]:
+        """The number of the newest checkpoint of a log that each witness has taken, in order."""
+        with store_errors():
+            return sorted(int(kept["number"]) for kept in self._witnessed.find({"_id": {"$regex": f":{re.escape(log)}$"}}))
 
     def _one(self, where: Mapping[str, Any], sort: list[tuple[str, int]]) -> Document | None:
         with store_errors():

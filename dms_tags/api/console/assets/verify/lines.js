@@ -1,4 +1,4 @@
-// The lines of an exported file, as they are verified: counted, summed, the rows of a table as the lines that they tell.
+// The lines of an exported file, as they are verified: counted and summed.
 
 import { joined } from "./bytes.js";
 import { Sha256 } from "./sha256.js";
@@ -29,8 +29,6 @@ export class Lines {
     this.progress = progress;
     this.count = 0;
     this.sum = new Sha256();
-    this.linesSum = new Sha256();
-    this.inTable = false;
   }
 
   /** The next line; null: there is none. */

@@ -64,9 +64,7 @@ export class Manifest {
     const start = await source.read(0, Math.min(6, source.size));
     if (!start.length) throw new NoExport("the file is empty: there is nothing to look at");
     if (COMPRESSED.some((magic) => beginsWith(start, magic))) throw new NoExport("the file is compressed: decompress it first");
-    let begin = source.size;
-    let line = source.manifest;
-    if (line === null) [begin, line] = await lastLine(source);
+    let [begin, line] = await lastLine(source);
     const glued = find(line, MANIFEST);
     if (glued > 0) [begin, line] = [begin + glued, line.subarray(glued)]; // the end of the line before was altered
     let manifest;
@@ -77,7 +75,7 @@ export class Manifest {
     } catch (error) {
       if (error instanceof Unproven) throw error;
       if (error instanceof GivenTwice) throw new Unproven("the manifest, the last line, has a member twice");
-      if (source.manifest !== null || beginsWith(line, MANIFEST) || (find(line, bytesOf('"sha256":')) >= 0 && find(line, bytesOf('"checkpoint":')) >= 0)) {
+      if (beginsWith(line, MANIFEST) || (find(line, bytesOf('"sha256":')) >= 0 && find(line, bytesOf('"checkpoint":')) >= 0)) {
         throw new Unproven("the manifest, the last line, was altered: it cannot be read");
       }
       throw new CutOff("the file is cut off: its last line is no manifest");

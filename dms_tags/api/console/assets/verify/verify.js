@@ -1,6 +1,6 @@
 // Verifying an exported file with nothing but the public key: no service, no database, no network.
 //
-// A source is { size, manifest, read(begin, end) }: bytes of the file; `manifest` is what a table has beside it, else null.
+// A source is { size, read(begin, end) }: the bytes of the file.
 
 import { bytesOf, find, joined, same, textOf, toHex } from "./bytes.js";
 import { attempt, Broken, ends, entryOf, Examiner, MALFORMED, Matching } from "./examiner.js";
@@ -16,7 +16,7 @@ import { equal, Malformed, member, quoted, shown } from "./values.js";
 const ALTERED = "is not the entry that was signed: its hash is another";
 const PROOF = bytesOf('"proof":');
 
-/** Verifies an NDJSON export, or a table; `kept` is the text of checkpoints that were kept outside, or null. */
+/** Verifies an NDJSON export; `kept` is the text of checkpoints that were kept outside, or null. */
 export async function verifyFile(source, verifiers, kept, progress) {
   let manifest;
   let checkpoint;
@@ -47,7 +47,6 @@ export async function verifyFile(source, verifiers, kept, progress) {
 /** Whether the first entry stands where the manifest says: of one that was spoilt even that is not sure. */
 async function beginsAsTold(source, manifest) {
   const lines = linesOf(source, manifest.begin);
-  if (source.manifest !== null) await lines.next();
   const entry = entryOf((await lines.next()).value ?? new Uint8Array());
   return entry === null || equal(entry.get("position"), manifest.first);
 }
@@ -332,8 +331,6 @@ class FileVerification {
       report.add(null, `the manifest tells of ${manifest.count} entries up to ${manifest.last}; there are ${lines.count} ${between}`);
     } else if (toHex(lines.sum.digest()) !== manifest.sha256) {
       report.add(null, `the sum of the lines ${between} is not the manifest's sha256: the file or its manifest was altered`);
-    } else if (lines.inTable && manifest.lines !== null && manifest.lines !== toHex(lines.linesSum.digest())) {
-      report.add(null, `the rows ${between} are not the lines that the manifest was signed for`);
     }
   }
 }
