@@ -26,7 +26,14 @@ from tests.support.stores import shared
 
 __all__ = ["shared"]
 
-REAL = ("tests.support.mongo", "tests.support.service", "tests.proofs", "dms_tags.serving.mongod", "dms_tags.serving.embedded")
+REAL = (
+    "tests.support.mongo",
+    "tests.support.service",
+    "tests.support.browser",
+    "tests.proofs",
+    "dms_tags.serving.mongod",
+    "dms_tags.serving.embedded",
+)
 """A test module that uses anything of these starts mongods or whole services by itself."""
 
 
