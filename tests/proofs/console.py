@@ -21,7 +21,7 @@ from tests.support.trails import BEGIN, entries, place_tags
 OBJECTS: Final = 40
 """Few, so that each has a history as long as no object's should be."""
 
-BATCH: Final = 20_000
+BATCH: Final = 1_000
 PAGES: Final[Mapping[str, str]] = {
     "Overview": "/console",
     "Trail": "/console/trail",

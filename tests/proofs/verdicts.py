@@ -20,9 +20,6 @@ RUNNER: Final = Path(__file__).parent.parent / "support" / "verdicts.mjs"
 NODE: Final = shutil.which("node")
 """Runs the modules outside a browser; the browser itself runs a sample in `tests/api/console`."""
 
-REASON: Final = "the manifest is malformed: "
-"""What follows is Python's own word for it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -39,21 +36,15 @@ class Case:
         return json.dumps({"file": str(self.file), "key": self.key, "kept": None})
 
     def differs(self, told: dict[str, Any]) -> str | None:
-        """How the other verdict differs, None: not at all.  Texts are compared too, but for Python's own words in them."""
-        report = self.report
-        worst = None if report.worst is None else {"position": report.worst.position, "what": _plain(report.worst.what)}
-        ours = {"status": report.status, "verdict": report.verdict, "worst": worst, "unknown": report.unknown}
-        ours |= {"remarks": report.remarks, "entries": report.entries, "first": report.first, "last": report.last}
-        theirs = dict(told)
-        if theirs["worst"] is not None:
-            theirs["worst"] = {**theirs["worst"], "what": _plain(theirs["worst"]["what"])}
-        return None if ours == theirs else f"{self.file.name} {self.kind}: {ours} {theirs}"
-
-
-def _plain(what: str) -> str:
-    if what.startswith(REASON):
-        return REASON
-    return what.replace('"', "'")  # the quotes that Python chooses for a text with an apostrophe
+        """How the other verdict differs, None: not at all."""
+        report, worst = self.report, told["worst"]
+        position = None if report.worst is None else report.worst.position
+        ours: list[Any] = [report.status, report.verdict, position, report.unknown]
+        theirs = [told["status"], told["verdict"], None if worst is None else worst["position"], told["unknown"]]
+        if not report.findings:
+            ours += [report.remarks, report.entries, report.first, report.last]
+            theirs += [told[name] for name in ("remarks", "entries", "first", "last")]
+        return None if ours == theirs else f"{self.file.name} {self.kind}: {ours} {theirs}; {report.worst}, {worst}"
 
 
 def cases(folder: Path, count: int) -> Iterator[Case]:

@@ -5,7 +5,7 @@
 import { bytesOf, find, joined, same, textOf, toHex } from "./bytes.js";
 import { attempt, Broken, ends, entryOf, Examiner, MALFORMED, Matching } from "./examiner.js";
 import { canonical, parseJson } from "./json.js";
-import { leafOf } from "./leaf.js";
+import { leafOf, Openings, part, SPELLING } from "./leaf.js";
 import { Lines, linesOf } from "./lines.js";
 import { CutOff, firstDifference, hashesOf, MANIFEST, Manifest, MARK, NoExport } from "./manifest.js";
 import { leafHash, RangeProof, Unproven, verifyInclusion } from "./merkle.js";
@@ -90,6 +90,7 @@ class FileVerification {
     this.matching = new Matching(manifest.intact ? manifest.filters : new Map());
     this.tenant = manifest.intact ? manifest.tenant : null;
     this.last = manifest.intact ? manifest.last : 0;
+    this.openings = new Openings();
     this.report = new Report({ checkpoint, first: manifest.first });
   }
 
@@ -100,7 +101,10 @@ class FileVerification {
     else await this.verifyPart();
     this.checkEnds();
     this.compareManifest();
-    if (!this.report.findings.length && this.checkpoint !== null) this.tellProven();
+    if (!this.report.findings.length && this.checkpoint !== null) {
+      this.tellProven();
+      this.report.remarks.push(...this.openings.remarks());
+    }
     return this.report;
   }
 
@@ -175,11 +179,11 @@ class FileVerification {
     const matching = manifest.filters.size && manifest.intact ? this.matching : null;
     try {
       for (let line = await this.lines.next(); line !== null; line = await this.lines.next()) {
-        const leaf = this.leaf(line, examiner.position + 1);
-        const entry = examiner.take(leaf);
-        if (matching !== null && examiner.fault === null) {
-          const contradicted = matching.wrong(entry);
-          if (contradicted !== null) examiner.fault = [examiner.position, contradicted];
+        const { entry, leaf } = this.told(line, examiner.position + 1);
+        examiner.take(leaf, entry);
+        if (examiner.fault === null) {
+          const wrong = this.openings.wrong(entry) ?? matching?.wrong(entry) ?? null;
+          if (wrong !== null) examiner.fault = [examiner.position, wrong];
         }
         const digest = leafHash(leaf);
         marks.push(digest[0], digest[1], digest[2]);
@@ -214,29 +218,31 @@ class FileVerification {
     this.holdAgainst(kept.toCome);
   }
 
-  /** The bytes of a line that were signed; its proof, if it has one, holds.  Throws Broken, Unproven. */
-  leaf(line, position) {
+  /** What a line tells, the bytes of it that were signed, and whether it was proven by itself.  Throws Broken, Unproven. */
+  told(line, position) {
     if (line[line.length - 1] !== 10) throw new Broken("the end of its line was altered");
     const spelt = line.subarray(0, -1);
-    if (this.checkpoint === null || find(line, PROOF) < 0) return spelt;
-    const [respelt, proof, leaf] = attempt(
+    if (this.checkpoint === null || find(line, PROOF) < 0) {
+      const [entry, leaf] = part(spelt);
+      return { entry, leaf, proven: false };
+    }
+    const [entry, proof, leaf] = attempt(
       () => {
-        const entry = parseJson(textOf(line));
-        const hashes = hashesOf(member(entry, "proof"));
-        return [bytesOf(canonical(entry)), hashes, bytesOf(leafOf(entry))];
+        const told = parseJson(textOf(line));
+        return [told, hashesOf(member(told, "proof")), bytesOf(leafOf(told))];
       },
       () => {
         throw new Broken(MALFORMED);
       },
     );
-    if (!same(respelt, spelt)) throw new Broken("is not spelt in canonical JSON");
+    if (!same(bytesOf(canonical(entry)), spelt)) throw new Broken(SPELLING);
     try {
       verifyInclusion(leafHash(leaf), position - 1, this.checkpoint.size, proof, this.checkpoint.root);
     } catch (error) {
       if (!(error instanceof Unproven)) throw error;
       throw new Unproven(`${ALTERED}, or its proof was altered`);
     }
-    return leaf;
+    return { entry, leaf, proven: true };
   }
 
   /** What the file does not reach of the checkpoints kept outside. */
@@ -276,7 +282,10 @@ class FileVerification {
       }
       let wrong = this.wrong(entry, position, report.last, revision);
       try {
-        unproven += same(this.leaf(line, position), line.subarray(0, -1));
+        const told = this.told(line, position);
+        if (!told.proven) unproven++;
+        const beside = this.openings.wrong(told.entry);
+        if (wrong === null && beside !== null) wrong = [position, beside];
       } catch (error) {
         if (!(error instanceof Broken || error instanceof Unproven)) throw error;
         wrong = [position, error.message];
