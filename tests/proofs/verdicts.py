@@ -12,6 +12,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from dms_tags.audit.log.checkpoint import Checkpoint
+from dms_tags.audit.log.keys import SigningKey
+from dms_tags.audit.verify.file import verify_file
 from dms_tags.audit.verify.report import Report
 from tests.proofs.forgeries import Base, forged_exports, honest_exports
 
@@ -29,11 +32,12 @@ class Case:
     key: str
     kind: str
     report: Report
+    kept: str | None = None
 
     @property
     def order(self) -> str:
         """What the verifier is told, as a line of JSON."""
-        return json.dumps({"file": str(self.file), "key": self.key, "kept": None})
+        return json.dumps({"file": str(self.file), "key": self.key, "kept": self.kept})
 
     def differs(self, told: dict[str, Any]) -> str | None:
         """How the other verdict differs, None: not at all."""
@@ -44,22 +48,49 @@ class Case:
         if not report.findings:
             ours += [report.remarks, report.entries, report.first, report.last]
             theirs += [told[name] for name in ("remarks", "entries", "first", "last")]
-        return None if ours == theirs else f"{self.file.name} {self.kind}: {ours} {theirs}; {report.worst}, {worst}"
+        return (
+            None
+            if ours == theirs
+            else f"{self.file.name} {self.kind}, kept {self.kept}: {ours} {theirs}; {report.worst}, {worst}"
+        )
 
 
 def cases(folder: Path, count: int) -> Iterator[Case]:
-    """Honest files of every kind, and `count` forged ones, each verified by `audit verify`."""
+    """Honest files of every kind, with checkpoints kept outside and without, and `count` forged ones, each verified by `audit verify`."""
     base = Base(folder)
     exports = list(honest_exports(base))
+    notes = list(_kept(base, folder))
     for kind, lines in exports:
-        yield _case(base, folder / kind.replace(", ", "-"), kind, lines)
+        file = folder / kind.replace(", ", "-")
+        for kept in (None, *notes):
+            yield _case(base, file, kind, lines, kept)
     for seed, kind, lines, _ in forged_exports(exports, count):
         yield _case(base, folder / f"forged-{seed}", kind, lines)
 
 
-def _case(base: Base, file: Path, kind: str, lines: Sequence[bytes]) -> Case:
+def _case(base: Base, file: Path, kind: str, lines: Sequence[bytes], kept: str | None = None) -> Case:
     file.write_bytes(b"".join(lines))
-    return Case(file, str(base.verifier), kind, base.verify_file(file))
+    report = verify_file(file, [base.verifier], kept, lambda _done, _all: None)
+    return Case(file, str(base.verifier), kind, report, kept)
+
+
+def _kept(base: Base, folder: Path) -> Iterator[str]:
+    """What people may have kept outside: genuine checkpoints, one of another history, one beyond the trail, two that contradict each other, none."""
+    signer = SigningKey.load(folder / "signing.key").signer(base.verifier.name)
+    tree = base.checkpointer.log.tree("default")
+
+    def note(size: int, root: bytes) -> str:
+        return signer.sign(Checkpoint(base.verifier.name, size, root).text)
+
+    genuine, other = [note(size, tree.root(size)) for size in (100, 300)], note(200, bytes(32))
+    yield from (
+        genuine[0],
+        "\n".join(genuine),
+        other,
+        note(301, bytes(32)),
+        "\n".join([other, note(200, b"1" * 32)]),
+        "nothing\n",
+    )
 
 
 def agree(folder: Path, count: int) -> str:

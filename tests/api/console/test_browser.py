@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -357,20 +358,20 @@ def test_verdicts(page: Page, site: Site, tmp_path: Path) -> None:
     page.goto(f"{site.url}/console/verify")
     page.wait_for_selector("#verify[data-ready]")
     differences = []
-    for case in cases(tmp_path, 14):
+    for case in islice(cases(tmp_path, 42), 0, None, 3):
         page.set_input_files("#file", case.file)
-        told = page.evaluate(VERIFY, case.key)
+        told = page.evaluate(VERIFY, [case.key, case.kept])
         difference = case.differs(told)
         differences += [] if difference is None else [difference]
 
     assert [] == differences
 
 
-VERIFY = """async (key) => {
+VERIFY = """async ([key, kept]) => {
   const { verifyFile } = await import("/console/assets/verify/verify.js");
   const { readKeys } = await import("/console/assets/verify/note.js");
   const [file] = document.getElementById("file").files;
   const source = { size: file.size, read: async (begin, end) => new Uint8Array(await file.slice(begin, end).arrayBuffer()) };
-  const { status, verdict, worst, unknown, remarks, entries, first, last } = await verifyFile(source, readKeys(key), null, () => {});
+  const { status, verdict, worst, unknown, remarks, entries, first, last } = await verifyFile(source, readKeys(key), kept, () => {});
   return { status, verdict, worst, unknown, remarks, entries, first, last };
 }"""

@@ -157,7 +157,7 @@ def test_export_is_what_is_shown(shown: Service, tmp_path: Path) -> None:
 
 
 def test_live(shown: Service) -> None:
-    """What matches is told as it is recorded, rows of the page; what does not match is not."""
+    """What matches is told as it is recorded, rows of the page; what does not match is not; the stream ends with the service."""
     client = as_one(shown, *Permission)
     head = shown.services.trail.head("default")
     for name, state in (("live", 1), ("other", 1), ("live", 2)):
@@ -172,8 +172,12 @@ def test_live(shown: Service) -> None:
     told: list[bytes] = []
     while len(told) < 2:
         told += [part for part in next(stream).splitlines() if part.startswith(b"data: ")]
-    answer.close()
+    closing = shown.services.console.closing
+    closing.set()  # as the server does when it stops
+    rest = b"".join(stream)
+    closing.clear()
 
+    assert b"data: " not in rest
     rows = [json.loads(part.removeprefix(b"data: "))["row"] for part in told]
     assert ["live-1", "live-2"] == [re.findall(r"object/(live-\d)\"", row)[0] for row in rows]
 
