@@ -129,7 +129,6 @@ class Rung:
     ours: str
     sibling: str
     left: bool
-    y: int
 
 
 def ladder(proof: Mapping[str, Any], hashes: Sequence[bytes]) -> list[Rung]:
@@ -138,7 +137,7 @@ def ladder(proof: Mapping[str, Any], hashes: Sequence[bytes]) -> list[Rung]:
     rungs = []
     for number, sibling in enumerate(proof["proof"]):
         left = bool(index & 1 or index == last)
-        rungs.append(Rung(number, hashes[number].hex(), b64decode(sibling).hex(), left, 0))
+        rungs.append(Rung(number, hashes[number].hex(), b64decode(sibling).hex(), left))
         if left:
             while not index & 1 and index:
                 index >>= 1

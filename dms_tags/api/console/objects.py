@@ -8,7 +8,7 @@ from typing import Any, Final
 from flask import Response
 
 from dms_tags import names
-from dms_tags.api.console import questions
+from dms_tags.api.console import questions, spelling
 from dms_tags.api.console.api import LEADS, PAGE, ROOT, api, page, to
 from dms_tags.api.dms.audit_parameters import CURSOR
 from dms_tags.api.endpoint import Call, PathParameter
@@ -34,18 +34,21 @@ READERS: Final = frozenset({Permission.READ, Permission.AUDIT})
     "GET",
     "/objects",
     permission=READERS,
-    parameters=(Parameter("id", str, {"type": "string"}, "the object to show", example="8f2c"),),
+    parameters=(
+        Parameter("id", str, {"type": "string"}, "the object to show, or kind and id of another resource", example="8f2c"),
+        Parameter("trace", str, {"type": "string"}, "the trace to show", example="463ac35c9f6413ad"),
+    ),
     responses={200: PAGE, 303: LEADS},
 )
 def objects(call: Call) -> Response:
     """Where an object, another resource or a trace is looked up."""
-    asked = (call.arguments["id"] or "").strip()
-    if not asked:
-        return page("objects.html", problem=None)
-    if "/" not in asked:
-        names.object_id(asked)
-        asked = f"object/{asked}"
-    return to(f"{ROOT}/resources/{asked}")
+    asked, trace_id = ((call.arguments[name] or "").strip() for name in ("id", "trace"))
+    if asked:
+        name = asked if "/" in asked else f"object/{names.object_id(asked)}"
+        return to(f"{ROOT}/resources/{spelling.segment(name)}")
+    if trace_id:
+        return to(f"{ROOT}/traces/{names.trace_id(trace_id)}")
+    return page("objects.html")
 
 
 @api.route(
@@ -73,7 +76,7 @@ def resource(call: Call, resource: str) -> Response:
     except (Malformed, Gone) as error:
         tags, problem = None, error.detail
     number: int = call.arguments["page"]
-    path = here(f"{ROOT}/resources/{of.name}")
+    path = here(f"{ROOT}/resources/{spelling.segment(of.name)}")
     return page(
         "resource.html",
         status=200 if problem is None else 400,

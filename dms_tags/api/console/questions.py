@@ -15,7 +15,6 @@ from dms_tags.api import parameters
 from dms_tags.api.dms import audit_parameters
 from dms_tags.api.parameters import Parameter
 from dms_tags.audit.trail.filters import Filters
-from dms_tags.model import Action
 
 FIELDS: Final[Mapping[str, tuple[str, str]]] = {
     "objectId": ("object", "8f2c"),
@@ -118,8 +117,3 @@ def fields_of(request: Request) -> dict[str, Any]:
 def has_empty(request: Request) -> bool:
     """Whether a form without a script sent fields that hold nothing: the link of the question has none of them."""
     return any(not text.strip() for text in request.args.values())
-
-
-def actions() -> list[Action]:
-    """The actions that can be asked for."""
-    return list(Action)

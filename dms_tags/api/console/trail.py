@@ -23,6 +23,7 @@ from dms_tags.audit.trail.filters import Filters
 from dms_tags.audit.trail.tail import KEEP_ALIVE_SECONDS
 from dms_tags.errors import Gone, Malformed, RateLimited, StoreUnavailable
 from dms_tags.identity.model import Permission
+from dms_tags.model import Action
 
 ROWS: Final = 50
 LIVE_SECONDS: Final = 0.5
@@ -50,7 +51,7 @@ def trail(call: Call) -> Response:
     form: dict[str, Any] = {
         "fields": questions.FIELDS,
         "more": questions.MORE,
-        "actions": questions.actions(),
+        "actions": list(Action),
         "path_of_trail": here(f"{ROOT}/trail"),
     }
     try:
@@ -94,8 +95,7 @@ def export(call: Call) -> Response:
     """Exactly what is shown, as a file, in order of position; recorded in the trail like any export."""
     call.services.guard.require_own(call.request)
     asked = call.arguments
-    filters = questions.filters(asked)
-    return stream_export(call, filters, asked["format"], proofs=asked["proofs"])
+    return stream_export(call, questions.filters(asked), asked["format"], proofs=asked["proofs"])
 
 
 @api.route(

@@ -339,6 +339,27 @@ def test_verifier_works_from_a_file(page: Page, context: BrowserContext, site: S
     context.set_offline(False)
 
 
+def test_a_browser_without_ed25519(page: Page, site: Site) -> None:
+    """A browser that cannot check signatures says so, and verifies nothing."""
+    page.add_init_script(
+        "crypto.subtle.importKey = () => Promise.reject(new DOMException('no such algorithm', 'NotSupportedError'))"
+    )
+    page.goto(f"{site.url}/console/verify")
+
+    expect(page.locator("#report")).to_contain_text("knows no Ed25519")
+    expect(page.locator("#verify button")).to_be_disabled()
+
+
+def test_on_paper(page: Page, site: Site) -> None:
+    """A page that is printed has what it tells, and neither bar nor forms."""
+    page.emulate_media(media="print")
+    page.goto(f"{site.url}/console/trail?name=ocr")
+
+    expect(page.locator("#rows tr").first).to_be_visible()
+    expect(page.locator("header")).to_be_hidden()
+    expect(page.locator("form.filters")).to_be_hidden()
+
+
 def test_proof_is_checked(page: Page, site: Site) -> None:
     """The browser itself checks an entry's proof, and says so where it does not lead to the root."""
     page.goto(f"{site.url}/console/proof?position=77")

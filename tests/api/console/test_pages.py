@@ -291,6 +291,20 @@ def test_links_lead_where_one_may_go(shown: Service) -> None:
             assert 200 == client.get(link).status_code, (permissions, link)
 
 
+@pytest.mark.parametrize(
+    ("query", "target"),
+    [
+        ("id=8f2c", "resources/object/8f2c"),
+        ("id= 8f2c ", "resources/object/8f2c"),
+        ("id=site/a%3Fb%23c", "resources/site/a%3Fb%23c"),
+        (f"trace={TRACE}", f"traces/{TRACE}"),
+    ],
+)
+def test_looking_up(shown: Service, query: str, target: str) -> None:
+    """An object is looked up by its id, another resource by kind and id, a trace by its id."""
+    assert f"/console/{target}" == as_one(shown, *Permission).get(f"/console/objects?{query}").location
+
+
 def test_audit_alone_reads_no_tags(shown: Service) -> None:
     """With audit alone the history is shown, and tags as they stand are not, as in the calls."""
     page = as_one(shown, Permission.AUDIT).get("/console/resources/object/R-4101").text
