@@ -64,7 +64,7 @@ class Services:
         self.trail = Trail(database)
         self.audit = TrailQuery(self.trail)
         self.audit_view = AuditView(database, self.trail, self.audit, self._clock)
-        self.activities = Activities(self.trail, self.audit)
+        self.activities = Activities(self.trail)
         self.past = Past(database)
         self.checkpointer = Checkpointer.of(database, settings)
         self.exporter = Exporter(self.checkpointer, self.store, ActorKeys(database))

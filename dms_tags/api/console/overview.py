@@ -12,6 +12,7 @@ from flask import Response
 from dms_tags.api.console import charts
 from dms_tags.api.console.api import LEADS, PAGE, api, page
 from dms_tags.api.endpoint import Call
+from dms_tags.audit.trail.activity import MOST as MOST_OF_ONE
 from dms_tags.identity.model import Permission
 from dms_tags.model import Kind
 from dms_tags.tags.definitions import Definition
@@ -91,6 +92,7 @@ def _activity(call: Call, now: datetime) -> dict[str, Any]:
         "hours": list(zip(begins, charts.bars(hours), strict=True)),
         "actions": counted.by_action,
         "most": max(counted.by_action.values(), default=1),
+        "counted": MOST_OF_ONE,
         "total": counted.total,
         "head": counted.head,
     }
