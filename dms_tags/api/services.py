@@ -79,7 +79,6 @@ class Services:
         self.claims = Claims(database, self.leases, self.definitions, self._clock, self.store, self.types.asked_by)
         self.search = Search(database, self.leases, self._clock, self.types.asked_by)
         self.batches = Batches(database, self.tags, self.store.groups)
-        self.measuring = Measuring(database, self.definitions, self.leases, self.checkpointer, Kept.of_service())
         self.queues = Queues(database, self.definitions)
         self.metadata = MetadataService(database, self.store)
         self.chains = ChainService(database, self.store)
