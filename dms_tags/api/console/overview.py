@@ -11,6 +11,7 @@ from flask import Response
 
 from dms_tags.api.console import charts
 from dms_tags.api.console.api import LEADS, PAGE, api, page
+from dms_tags.api.dms.subscriptions import document_of
 from dms_tags.api.endpoint import Call
 from dms_tags.audit.trail.activity import MOST as MOST_OF_ONE
 from dms_tags.identity.model import Permission
@@ -79,6 +80,9 @@ def overview(call: Call) -> Response:
         log=_log(call, now) if Permission.AUDIT in permissions else None,
         measures=call.services.measuring.current() if Permission.READ in permissions else None,
         queues=_queues(call, now) if Permission.READ in permissions else None,
+        subscriptions=list(map(document_of, call.services.subscriptions.all(call.identity.tenant)))
+        if Permission.ADMIN in permissions
+        else [],
     )
 
 

@@ -99,13 +99,13 @@ class SubscriptionBody(Body):
 @route("GET", "/subscriptions", responses={200: SUBSCRIPTIONS})
 def list_subscriptions(call: Call) -> Response:
     """All subscriptions, and how far each is."""
-    return json_answer({"subscriptions": [_shown(each) for each in call.services.subscriptions.all(call.identity.tenant)]})
+    return json_answer({"subscriptions": [document_of(each) for each in call.services.subscriptions.all(call.identity.tenant)]})
 
 
 @route("GET", "/subscriptions/{name}", path_parameters=NAME, responses={200: SUBSCRIPTION})
 def read_subscription(call: Call, name: str) -> Response:
     """One subscription, and how far it is."""
-    return json_answer(_shown(call.services.subscriptions.get(call.identity.tenant, name)))
+    return json_answer(document_of(call.services.subscriptions.get(call.identity.tenant, name)))
 
 
 @route(
@@ -123,7 +123,7 @@ def write_subscription(call: Call, name: str) -> Response:
     """
     order, tenant, subscriptions = _order(call), call.identity.tenant, call.services.subscriptions
     changed, secret = subscriptions.put(tenant, name, order, locks.terms(call))
-    shown = _shown(subscriptions.get(tenant, name))
+    shown = document_of(subscriptions.get(tenant, name))
     if secret is not None:
         shown["secret"] = signing.spell(secret)
     return stamp(json_answer(shown), changed)
@@ -167,7 +167,7 @@ def _require_names(identity: Identity, chosen: list[str] | None) -> None:
             raise Forbidden(f"the permission {Permission.READ} does not cover tags called {name!r}")
 
 
-def _shown(standing: Standing) -> dict[str, Any]:
+def document_of(standing: Standing) -> dict[str, Any]:
     """A subscription as it goes over the wire; lists that were not given are left out."""
     subscription, cursor = standing.subscription, standing.cursor
     chosen = subscription.selection

@@ -238,6 +238,20 @@ def test_overview_counts(shown: Service) -> None:
     assert re.search(r"<td>2</td><td>running</td><td class=\"number\">3</td>", page)
 
 
+def test_subscriptions(shown: Service) -> None:
+    """Who administers sees how subscriptions stand; nobody else sees that there are any."""
+    admin = as_one(shown, *Permission)
+    secret = _secrets[id(shown), "-".join(["one", *Permission])]
+    order = {"url": "https://siem.example/hook", "paused": True}
+    done = admin.put("/api/dms/subscriptions/siem", json=order, headers={"Authorization": f"Bearer {secret}"})
+    page = admin.get("/console").text
+
+    assert 200 == done.status_code
+    assert "https://siem.example/hook" in page
+    assert "<strong>paused</strong>" in page
+    assert "siem" not in as_one(shown, Permission.READ, Permission.AUDIT).get("/console").text
+
+
 def test_prefixes(shown: Service) -> None:
     """Whoever may read some names alone is shown those: no other definition, tag, entry, lease or count."""
     client = as_one(shown, Permission.READ, read_prefixes=("export",))
