@@ -19,6 +19,7 @@ from tests.objects import agreement
 from tests.proofs import calls, clocks, delays, described, drill, groups, objects, oracle, races, repeats, rolling
 from tests.proofs import calls, clocks, delays, described, drill, groups, oracle, races, repeats, rolling
 from tests.proofs import calls, clocks, console, delays, described, groups, oracle, races, repeats, rolling
+from tests.proofs import calls, clocks, console, delays, described, drill, groups, oracle, races, repeats, rolling
 from tests.proofs.crashes import crash_again_and_again
 from tests.proofs.deliveries import deliver_through_crashes
 from tests.proofs.failover import fail_over_again_and_again
