@@ -27,6 +27,7 @@ from dms_tags.errors import StoreUnavailable
 from dms_tags.identity.authenticator import authenticator
 from dms_tags.identity.store import TokenStore
 from dms_tags.measures.kept import Kept
+from dms_tags.measures.queues import Queues
 from dms_tags.measures.reading import Measuring
 from dms_tags.metadata.free import FreeMetadata
 from dms_tags.metadata.service import MetadataService
@@ -43,7 +44,6 @@ from dms_tags.tags.batch import Batches
 from dms_tags.tags.claims import Claims
 from dms_tags.tags.definitions import Definitions
 from dms_tags.tags.leases import Leases
-from dms_tags.tags.queues import Queues
 from dms_tags.tags.search import Search
 from dms_tags.tags.service import TagService
 from dms_tags.tags.store import TagStore

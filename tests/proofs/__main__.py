@@ -16,10 +16,7 @@ from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
 from tests.objects import agreement
-from tests.proofs import calls, clocks, delays, described, drill, groups, objects, oracle, races, repeats, rolling
-from tests.proofs import calls, clocks, delays, described, drill, groups, oracle, races, repeats, rolling
-from tests.proofs import calls, clocks, console, delays, described, groups, oracle, races, repeats, rolling
-from tests.proofs import calls, clocks, console, delays, described, drill, groups, oracle, races, repeats, rolling
+from tests.proofs import calls, clocks, console, delays, described, drill, groups, objects, oracle, races, repeats, rolling
 from tests.proofs.crashes import crash_again_and_again
 from tests.proofs.deliveries import deliver_through_crashes
 from tests.proofs.failover import fail_over_again_and_again

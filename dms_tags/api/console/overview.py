@@ -15,9 +15,9 @@ from dms_tags.api.dms.subscriptions import document_of
 from dms_tags.api.endpoint import Call
 from dms_tags.audit.trail.activity import MOST as MOST_OF_ONE
 from dms_tags.identity.model import Permission
+from dms_tags.measures.queues import MOST, Queue
 from dms_tags.model import Kind
 from dms_tags.tags.definitions import Definition
-from dms_tags.tags.queues import MOST, Queue
 
 HOURS: Final = 24
 LEASES: Final = 200
