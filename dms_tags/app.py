@@ -10,12 +10,12 @@ from flask import Flask, Response, request
 
 from dms_tags import counters, tracing
 from dms_tags.api import openapi
-from dms_tags.api.bases import Bases
-from dms_tags.api.call_spans import CallSpans
 from dms_tags.api.chains import routes as chains
 from dms_tags.api.console import routes as console
 from dms_tags.api.dms import routes as dms
 from dms_tags.api.endpoint import Api
+from dms_tags.api.gate.bases import Bases
+from dms_tags.api.gate.call_spans import CallSpans
 from dms_tags.api.metadata import routes as metadata
 from dms_tags.api.operation import pages
 from dms_tags.api.operation import routes as operation

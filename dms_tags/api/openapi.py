@@ -11,9 +11,9 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import fields
 
 from dms_tags.api import bodies
-from dms_tags.api.admission import REQUEST_ID_HEADER
 from dms_tags.api.console.session import COOKIE
 from dms_tags.api.endpoint import PUBLIC, Api, Route
+from dms_tags.api.gate.admission import REQUEST_ID_HEADER
 from dms_tags.api.headers import REASON_HEADER
 from dms_tags.api.members import Body
 from dms_tags.audit.export.exporter import COMPLETE_HEADER, HEAD_HEADER, OLDEST_HEADER

@@ -11,7 +11,7 @@ from flask import Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from dms_tags.api import headers
-from dms_tags.api.admission import request_id
+from dms_tags.api.gate.admission import request_id
 from dms_tags.api.links import absolute
 from dms_tags.api.problem_types import PROBLEMS, Problem
 from dms_tags.errors import Gone, InvalidTraceId, LockLost, RateLimited, StoreUnavailable, TagsError, TransitionNotAllowed

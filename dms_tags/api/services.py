@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from dms_tags import draining
 from dms_tags.api.console.session import ConsoleSessions
 from dms_tags.api.dms.stream import EventStream
-from dms_tags.api.guard import Guard
+from dms_tags.api.gate.guard import Guard
 from dms_tags.audit.export.exporter import Exporter
 from dms_tags.audit.log.signer import Checkpointer
 from dms_tags.audit.trail.activity import Activities

@@ -17,7 +17,7 @@ from dms_tags.backup.restorer import Restored, Restorer
 from dms_tags.backup.writer import Backup
 from dms_tags.cli import output, screen
 from dms_tags.cli.at_store import at_store
-from dms_tags.cli.audit_store import start_anew
+from dms_tags.cli.audit.store import start_anew
 from dms_tags.cli.shared import any_tenant_option
 from dms_tags.errors import CannotStart, TagsError, Unproven
 from dms_tags.settings import Settings

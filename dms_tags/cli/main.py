@@ -27,7 +27,7 @@ COMMANDS: Final = {
     "chain": ("dms_tags.cli.chain", "keep the chains of the chain tags API"),
     "session": ("dms_tags.cli.session", "create, list and revoke sessions of the chain tags API"),
     "actor": ("dms_tags.cli.actor", "erase a person from the audit trail, or a reason, with no harm to its proof"),
-    "audit": ("dms_tags.cli.audit", "ask, export, prove, verify and archive the audit trail"),
+    "audit": ("dms_tags.cli.audit.group", "ask, export, prove, verify and archive the audit trail"),
     "backup": ("dms_tags.cli.backup", "back up the database while it serves, and verify backups"),
     "restore": ("dms_tags.cli.backup:restore", "restore a backup into an empty database"),
     "settings": ("dms_tags.cli.settings", "list every setting, its default and meaning"),

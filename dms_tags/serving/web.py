@@ -96,7 +96,7 @@ class AccessLog(Logger):  # type: ignore[misc] # gunicorn is not typed
         """One request: what was asked, by whom, what became of it; never its query or headers, where secrets may be."""
         if not self._every_request:
             return
-        from dms_tags.api.log_fields import ENVIRON_KEY
+        from dms_tags.api.gate.log_fields import ENVIRON_KEY
 
         fields = {
             "method": req.method,
@@ -131,7 +131,7 @@ def _end_with_master(arbiter: Arbiter, worker: Any) -> None:  # noqa: ARG001 - g
 def _application(settings: Settings) -> Application:
     # Imported only now: gevent has patched what these build on.
     from dms_tags import counters, create_app, tracing
-    from dms_tags.api.log_fields import OfCall
+    from dms_tags.api.gate.log_fields import OfCall
     from dms_tags.app import EXTENSION
 
     if not settings.in_memory:

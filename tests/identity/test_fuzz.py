@@ -183,7 +183,7 @@ def test_fuzzed_credentials(memory: Database, token_store: TokenStore, idp: Issu
     app = create_app(settings, database=memory)
     secret = token_store.create("default", "ocr", Grant(frozenset(Permission)), ADMIN)
     breaker = Breaker(secret, idp.sign(), seed=3)
-    caplog.set_level(logging.ERROR, logger="dms_tags.api.guard")  # ten thousand refusals are no news
+    caplog.set_level(logging.ERROR, logger="dms_tags.api.gate.guard")  # ten thousand refusals are no news
     answers: dict[int, list[str]] = {}
     for _ in range(FUZZED):
         header = breaker()

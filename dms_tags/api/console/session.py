@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from flask import Request, g
 
-from dms_tags.api.guard import Guard
+from dms_tags.api.gate.guard import Guard
 from dms_tags.errors import InvalidParameter, Refused, StoreUnavailable, Unauthenticated
 from dms_tags.identity.model import Identity
 from dms_tags.identity.store import TokenStore

@@ -10,7 +10,7 @@ from flask import Response
 from dms_tags import names
 from dms_tags.api.dms.api import api
 from dms_tags.api.endpoint import Call
-from dms_tags.api.guard import Guard
+from dms_tags.api.gate.guard import Guard
 from dms_tags.api.parameters import Parameter, integer, whole
 from dms_tags.audit.trail.tail import Interest
 from dms_tags.errors import Refused, StoreUnavailable

@@ -14,8 +14,8 @@ import pytest
 
 from dms_tags.audit.verify import part
 from dms_tags.cli.main import main
-from tests.cli.test_audit import COUNT, key_line, note
-from tests.cli.test_audit import service as service
+from tests.cli.audit.test_audit import COUNT, key_line, note
+from tests.cli.audit.test_audit import service as service
 from tests.support.app import Service
 
 

@@ -52,7 +52,7 @@ def basic(name: str, secret: str) -> dict[str, str]:
 
 def refusals(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     """What was logged of refused calls."""
-    return [record.__dict__["fields"] for record in caplog.records if record.name == "dms_tags.api.guard"]
+    return [record.__dict__["fields"] for record in caplog.records if record.name == "dms_tags.api.gate.guard"]
 
 
 def addresses(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -192,7 +192,7 @@ def test_rate(memory: Database, token_store: TokenStore, secret: str) -> None:
 def test_refusals_are_logged(guarded: FlaskClient, token_store: TokenStore, caplog: pytest.LogCaptureFixture) -> None:
     """A refused call is logged with actor and address, and with no part of any secret."""
     reader = token_store.create("default", "reader", Grant(frozenset({Permission.READ})), ADMIN)
-    with caplog.at_level(logging.WARNING, logger="dms_tags.api.guard"):
+    with caplog.at_level(logging.WARNING, logger="dms_tags.api.gate.guard"):
         guarded.post(TAG, headers={"Authorization": f"Bearer {reader}"}, environ_base={"REMOTE_ADDR": "192.0.2.7"})
         guarded.post(TAG, headers={"Authorization": f"Bearer {reader[:-1]}x"}, environ_base={"REMOTE_ADDR": "192.0.2.8"})
     known, unknown = refusals(caplog)

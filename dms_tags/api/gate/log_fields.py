@@ -8,7 +8,7 @@ from typing import Any, Final
 from flask import g, has_request_context, request
 
 from dms_tags.api import headers
-from dms_tags.api.admission import request_id
+from dms_tags.api.gate.admission import request_id
 from dms_tags.errors import InvalidTraceId
 from dms_tags.identity.model import Identity
 

@@ -17,10 +17,10 @@ from limits import RateLimitItemPerSecond
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
-from dms_tags.api import log_fields
-from dms_tags.api.admission import REQUEST_ID_HEADER, request_id, require_plain
-from dms_tags.api.browsers import PAGE_HEADERS, Origins
-from dms_tags.api.proxies import TrustedProxies
+from dms_tags.api.gate import log_fields
+from dms_tags.api.gate.admission import REQUEST_ID_HEADER, request_id, require_plain
+from dms_tags.api.gate.browsers import PAGE_HEADERS, Origins
+from dms_tags.api.gate.proxies import TrustedProxies
 from dms_tags.errors import Forbidden, RateLimited
 from dms_tags.identity.authenticator import Authenticator, claimed
 from dms_tags.identity.model import Identity

@@ -137,7 +137,7 @@ def verify(file: Path | None, key: str | None, kept_file: Path | None, database:
         if file is not None:
             return _verify_file(file, keys, kept)
         if database:
-            from dms_tags.cli.audit_store import verify_at_store  # a client loads nothing of the store
+            from dms_tags.cli.audit.store import verify_at_store  # a client loads nothing of the store
 
             return verify_at_store(tenant(), keys, kept)
         with _client() as client, output.bar("verifying") as progress:

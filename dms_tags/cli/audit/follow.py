@@ -9,7 +9,8 @@ from typing import Any, Final
 import click
 import httpx
 
-from dms_tags.cli import remote, screen, siem
+from dms_tags.cli import remote, screen
+from dms_tags.cli.audit import siem
 from dms_tags.cli.shared import FAILED, Ended, client_options
 from dms_tags.client.connection import Connection
 from dms_tags.client.errors import Gone

@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from dms_tags.cli import follow, screen
+from dms_tags.cli import screen
+from dms_tags.cli.audit import follow
 from tests.client.test_calls import problem
 from tests.client.test_stream import Pieces, block, entry
 from tests.support import commands

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, request
 
-from dms_tags.api.admission import REQUEST_ID_HEADER
 from dms_tags.api.answers import empty_answer
+from dms_tags.api.gate.admission import REQUEST_ID_HEADER
 from dms_tags.errors import Forbidden
 
 METHODS: Final = "GET, POST, PUT, DELETE"

@@ -6,7 +6,8 @@ from typing import Final
 
 from flask import Flask, Request, Response, g, request
 
-from dms_tags.api import headers, log_fields
+from dms_tags.api import headers
+from dms_tags.api.gate import log_fields
 from dms_tags.tracing import Tracing
 
 TAG_TRACE: Final = "dms_tags.tag_trace_id"

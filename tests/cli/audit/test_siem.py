@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dms_tags.cli import siem
+from dms_tags.cli.audit import siem
 from dms_tags.version import __version__
 from tests.client.test_stream import entry
 

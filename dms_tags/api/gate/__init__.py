@@ -1,0 +1,1 @@
+"""What stands before every route: who calls, from where, and by which way."""

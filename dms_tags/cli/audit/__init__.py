@@ -1,0 +1,1 @@
+"""`dms-tags audit`: its commands."""
