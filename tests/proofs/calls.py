@@ -21,8 +21,8 @@ from dms_tags.store.database import Database
 from tests.proofs import oracle
 from tests.proofs.caller import Caller, Unanswered, once
 
-STREAMS: Final = "/api/dms/tags/events"
-"""The one route whose answer has no end: it is asked only for what is refused at once."""
+STREAMS: Final = {"/api/dms/tags/events": "after", "/console/trail/live": "since"}
+"""The routes whose answers have no end, with a parameter by which they are asked only for what is refused at once."""
 
 IDS: Final = [f"object-{number}" for number in range(40)]
 NAMES: Final = ("ocr", "index:resistant", "a", "approved")
@@ -115,8 +115,8 @@ class _Route:
                 sent[name] = _value(chance, name, parameter["schema"])
         if chance.random() < 0.05:
             query.append((chance.choice(("traceidMustMatch", "x", "")), "true"))
-        if self.path == STREAMS:
-            query = [("after", "-5")]
+        if self.path in STREAMS:
+            query = [(STREAMS[self.path], "-5")]
         body = self._body(chance, sent)
         headers = {name: text for name, text in sent.items() if text.isprintable() and text.isascii()}
         return self.method, path + (f"?{urlencode(query)}" if query else ""), headers, body

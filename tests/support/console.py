@@ -8,6 +8,7 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Any, Final
 
+from dms_tags.audit.trail.commitments import commitment
 from dms_tags.audit.trail.entry import Entry
 from dms_tags.identity.model import Permission
 from dms_tags.identity.store import Grant, TokenStore
@@ -15,7 +16,7 @@ from dms_tags.model import now
 from dms_tags.tags.store import TagStore
 from tests.support.app import Service
 from tests.support.identity import ADMIN
-from tests.support.trails import BEGIN, entries, place_tags
+from tests.support.trails import BEGIN, actor_key, entries, place_tags
 
 TRACE: Final = "463ac35c9f6413ad"
 """The trace of a change that goes over several APIs."""
@@ -50,7 +51,10 @@ def past_day(count: int) -> Iterator[Entry]:
         resource = f"object/R-{4100 + int(entry['objectId'])}"
         traces = {name: _trace(entry[name]) for name in ("traceId", "previousTraceId")}
         times = {"creationDate": moment, "recordedAt": moment}
-        changed = {"resource": resource, "objectId": resource.partition("/")[2], "createdBy": NAMES[entry["createdBy"]]}
+        name = NAMES[entry["createdBy"]]
+        changed = {"resource": resource, "objectId": resource.partition("/")[2], "createdBy": name}
+        if entry["schema"] > 1:
+            changed["actorCommitment"] = commitment(actor_key(entry["tenant"], name), name)
         yield entry | traces | times | changed
 
 

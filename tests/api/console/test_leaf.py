@@ -38,7 +38,7 @@ def committed(key: bytes, text: str) -> str:
 
 
 def leaf() -> dict[str, Any]:
-    entry = flat(next(iter(entries(1))))
+    entry = flat(next(iter(entries(1, earlier=1))))
     del entry["createdBy"]
     promised = {
         "actorCommitment": committed(ACTOR, "Jürgen \N{GRINNING FACE}"),
