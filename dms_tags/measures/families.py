@@ -57,6 +57,9 @@ def of_tenants(measures: Measures | None, tenants: Container[str] | None) -> Ite
         "dms_tags_unsigned_seconds", "Age of the oldest entry that no checkpoint covers, in seconds", labels=["tenant"]
     )
     signed = GaugeMetricFamily("dms_tags_checkpoint_age_seconds", "Age of the newest checkpoint, in seconds", labels=["tenant"])
+    untaken = GaugeMetricFamily(
+        "dms_tags_witness_behind", "Checkpoints that a witness has not taken yet", labels=["tenant", "witness"]
+    )
     for trail in measures.trails:
         if tenants is not None and trail.tenant not in tenants:
             continue
@@ -65,6 +68,8 @@ def of_tenants(measures: Measures | None, tenants: Container[str] | None) -> Ite
         late.add_metric([trail.tenant], trail.unsigned_age)
         if trail.checkpoint_age is not None:
             signed.add_metric([trail.tenant], trail.checkpoint_age)
+        for kind, count in trail.untaken.items():
+            untaken.add_metric([trail.tenant, kind], count)
     depth = GaugeMetricFamily("dms_tags_queue_depth", "Tags in a state of an enforced definition", labels=QUEUE)
     oldest = GaugeMetricFamily(
         "dms_tags_queue_oldest_seconds", "Time since the oldest of them was changed, in seconds", labels=QUEUE
@@ -75,7 +80,7 @@ def of_tenants(measures: Measures | None, tenants: Container[str] | None) -> Ite
         labels = [row.tenant, row.name, str(row.state)]
         depth.add_metric(labels, row.depth)
         oldest.add_metric(labels, row.oldest)
-    yield from (head, unsigned, late, signed, depth, oldest)
+    yield from (head, unsigned, late, signed, untaken, depth, oldest)
     yield from _of_subscriptions(measures, tenants)
     if tenants is None:
         yield _gauge(

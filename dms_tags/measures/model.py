@@ -12,7 +12,7 @@ class TrailOf:
     """A tenant's trail: the highest position, how many entries no checkpoint covers, ages in seconds.
 
     `checkpoint_age` is that of the newest checkpoint, None where there is none; `unsigned_age` that of the oldest entry
-    which no checkpoint covers, 0 where all are covered.
+    which no checkpoint covers, 0 where all are covered.  `untaken` is how many checkpoints each witness has not taken, by its kind.
     """
 
     tenant: str
@@ -20,6 +20,7 @@ class TrailOf:
     unsigned: int
     unsigned_age: float
     checkpoint_age: float | None
+    untaken: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

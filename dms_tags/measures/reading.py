@@ -120,7 +120,8 @@ class Measuring:
         identity = self._checkpointer.identities.current()
         trails = []
         for tenant in tenants:
-            newest = None if identity is None else self._checkpointer.log.newest(identity.log(tenant))
+            log = None if identity is None else identity.log(tenant)
+            newest = None if log is None else self._checkpointer.log.newest(log)
             signed = 0 if newest is None else int(newest["size"])
             head = self._trail.head(tenant)
             first = self._first_after(tenant, signed) if head > signed else None
@@ -131,6 +132,11 @@ class Measuring:
                     max(0, head - signed),
                     0.0 if first is None else _age(first["recordedAt"], moment),
                     None if newest is None else _age(newest["at"], moment),
+                    {
+                        witness.kind: newest["number"] - witness.taken(log)
+                        for witness in self._checkpointer.witnesses
+                        if newest is not None and log is not None
+                    },
                 )
             )
         return tuple(trails)

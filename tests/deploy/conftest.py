@@ -26,6 +26,7 @@ def loaded(mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "DMS_TAGS_DATABASE": f"loaded_{uuid.uuid4().hex}",
         "DMS_TAGS_SIGNING_KEY_FILE": str(folder / "signing.key"),
         "DMS_TAGS_CHECKPOINT_SECONDS": "1",
+        "DMS_TAGS_WITNESS_FILE": str(folder / "witness"),
         "DMS_TAGS_WEBHOOK_NETWORKS": "127.0.0.0/8",
     }
     with service(folder, settings) as running, httpx.Client(base_url=running.url, trust_env=False, timeout=20) as client:

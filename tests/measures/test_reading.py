@@ -12,6 +12,7 @@ from pymongo.errors import ServerSelectionTimeoutError
 
 from dms_tags.audit.log import restores
 from dms_tags.audit.log.signer import Checkpointer
+from dms_tags.audit.log.witness import WitnessFile
 from dms_tags.measures import reading
 from dms_tags.settings import Settings
 from tests.support.app import Service
@@ -233,6 +234,25 @@ def test_subscriptions(service: Service) -> None:
         assert lag == value(told, "dms_tags_subscription_lag_positions", **labels)
         assert (lag > 0) == (value(told, "dms_tags_subscription_lag_seconds", **labels) > 0)
         assert paused == value(told, "dms_tags_subscription_paused", **labels)
+
+
+def test_a_witness_that_takes_nothing_is_told(service: Service, tmp_path: Path) -> None:
+    """How many checkpoints it lacks, by its kind; none once it has taken them."""
+    signer = Checkpointer.of(service.database, keyed(Settings(), tmp_path))
+    witness = WitnessFile(service.database, tmp_path / "away" / "witness")
+    service.services.checkpointer.witnesses.append(witness)
+    for state in (1, 2):
+        tag(service, f"doc{state}", "ocr", state)
+        service.entries()
+        signer.checkpoint("default")
+    identity = signer.identities.current()
+    assert identity is not None
+
+    assert not witness.catch_up(identity.log("default"))
+    assert 2 == value(measured(service), "dms_tags_witness_behind", tenant="default", witness="file")
+    (tmp_path / "away").mkdir()
+    assert WitnessFile(service.database, tmp_path / "away" / "witness").catch_up(identity.log("default"))
+    assert 0 == value(measured(service), "dms_tags_witness_behind", tenant="default", witness="file")
 
 
 def test_a_restore_that_nobody_signed_is_told(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

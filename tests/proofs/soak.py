@@ -81,7 +81,7 @@ def soak(service: Service, port: int, *, seconds: float, every: float, callers: 
                 for name, pid in processes.items():
                     seen.values.setdefault(f"memory of {name}, MB", []).append(service.memory(pid) / 1024)
                     seen.values.setdefault(f"open files of {name}", []).append(len(list(Path(f"/proc/{pid}/fd").iterdir())))
-                seen.values.setdefault("lag, s", []).append(value(samples(client.get("/metrics").text), LAG, tenant="default"))
+                seen.values.setdefault("lag, s", []).append(value(samples(client.get("/metrics").text), LAG))
                 over.wait(every)
         finally:
             over.set()

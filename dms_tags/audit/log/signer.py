@@ -52,11 +52,11 @@ class Checkpointer:
         self._key = key
         self._settings = settings
         self._seen = Seen(None if key is None else key.file, settings.witness_file)
-        self._witnesses: list[Witness] = []
+        self.witnesses: list[Witness] = []
         if settings.witness_file is not None:
-            self._witnesses.append(WitnessFile(database, settings.witness_file))
+            self.witnesses.append(WitnessFile(database, settings.witness_file))
         if settings.witness_url is not None:
-            self._witnesses.append(WitnessUrl(database, settings.witness_url))
+            self.witnesses.append(WitnessUrl(database, settings.witness_url))
         self._said: dict[str, str] = {}
         self._settled: dict[str, str] = {}
         self._signed: set[str] = set()
@@ -252,7 +252,7 @@ class Checkpointer:
     def _hand_over(self, tenant: str) -> None:
         identity = self.identities.current()
         if identity is not None:
-            for witness in self._witnesses:
+            for witness in self.witnesses:
                 witness.catch_up(identity.log(tenant))
 
     def _say_once(self, tenant: str, reason: str) -> None:

@@ -29,6 +29,9 @@ class Witness(ABC):
     How far it got is kept in the database, so that services that come and go do not leave one out.
     """
 
+    kind: str
+    """What it is called in metrics: the place itself may hold a password."""
+
     def __init__(self, database: Database, place: str) -> None:
         self._log = Log(database)
         self._kept = database.collection("log_witnessed")
@@ -40,11 +43,7 @@ class Witness(ABC):
         """Hands over what the log `name` has that was not taken yet; whether everything was."""
         if monotonic() < self._again_at:
             return False
-        # the place may hold a password, so it is not kept in the open
-        key = f"{sha256(self._place.encode()).hexdigest()[:16]}:{name}"
-        with store_errors():
-            progress = self._kept.find_one({"_id": key})
-        taken = progress["number"] if progress is not None else 0
+        key, taken = self._key(name), self.taken(name)
         for document in self._log.after(name, taken, BATCH):
             if not self._hand_over(document):
                 self._again_at, self._pause = monotonic() + self._pause, min(PAUSE_MOST, self._pause * 2)
@@ -54,6 +53,16 @@ class Witness(ABC):
         self._pause = 1.0
         return True
 
+    def taken(self, name: str) -> int:
+        """The number of the last checkpoint of the log `name` that was taken; 0: none was."""
+        with store_errors():
+            progress = self._kept.find_one({"_id": self._key(name)})
+        return 0 if progress is None else int(progress["number"])
+
+    def _key(self, name: str) -> str:
+        # the place may hold a password, so it is not kept in the open
+        return f"{sha256(self._place.encode()).hexdigest()[:16]}:{name}"
+
     @abstractmethod
     def _hand_over(self, document: dict[str, Any]) -> bool:
         """Gives one checkpoint to the place; whether it was taken."""
@@ -61,6 +70,8 @@ class Witness(ABC):
 
 class WitnessFile(Witness):
     """A file that checkpoints are appended to, an empty line after each."""
+
+    kind = "file"
 
     def __init__(self, database: Database, file: Path) -> None:
         super().__init__(database, str(file))
@@ -80,6 +91,8 @@ class WitnessFile(Witness):
 
 class WitnessUrl(Witness):
     """A URL that each checkpoint is posted to as text/plain; any 2xx says that it was taken."""
+
+    kind = "url"
 
     def __init__(self, database: Database, url: str) -> None:
         super().__init__(database, url)
