@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum, IntEnum, StrEnum
 from time import time_ns
@@ -130,6 +130,25 @@ class Tag:
     etag: str
     since: datetime
     lease: Lease | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """What the DMS told of an object; None: it did not."""
+
+    type: str | None = None
+    base: str | None = None
+    created_by: str | None = None
+    created_at: datetime | None = None
+
+    def over(self, other: Properties) -> Properties:
+        """These, and of the other whatever these do not tell."""
+        told = {name: value for name, value in self.members().items() if value is not None}
+        return replace(other, **told)
+
+    def members(self) -> Mapping[str, Any]:
+        """By name."""
+        return {"type": self.type, "base": self.base, "created_by": self.created_by, "created_at": self.created_at}
 
 
 @dataclass(frozen=True, slots=True)

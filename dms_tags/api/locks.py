@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from dms_tags.api import headers
 from dms_tags.api.endpoint import Call
-from dms_tags.api.parameters import WAIT_FOR_SEARCH
+from dms_tags.api.parameters import WITHOUT_EFFECT
 from dms_tags.errors import InvalidParameter, TraceIdRequired
 from dms_tags.model import Actor, Conditions, Idempotency, Terms
 
@@ -84,7 +84,7 @@ def idempotency(call: Call, *facts: Any, without: Container[str] = ()) -> Idempo
     key = call.idempotency_key
     if key is None:
         return None
-    arguments = {name: value for name, value in call.arguments.items() if name != WAIT_FOR_SEARCH.name and name not in without}
+    arguments = {name: value for name, value in call.arguments.items() if name not in WITHOUT_EFFECT and name not in without}
     return Idempotency(key, fingerprint(call.identity.actor, (call.route.endpoint, call.parts, arguments, facts)))
 
 

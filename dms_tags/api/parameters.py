@@ -121,3 +121,10 @@ WAIT_FOR_SEARCH: Final = Parameter(
     {"type": "boolean"},
     "accepted and without effect: a search always sees what was acknowledged",
 )
+SERVICE_WORKER: Final = Parameter(
+    "ngsw-bypass",
+    str,
+    {"type": "string"},
+    "accepted and without effect: web clients mark uploads so, for the service worker in the browser to leave them alone",
+)
+WITHOUT_EFFECT: Final = frozenset({WAIT_FOR_SEARCH.name, SERVICE_WORKER.name})

@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dms_tags.errors import RevisionMismatch, TooManyTags
-from dms_tags.model import MAX_TAGS, Change, Conditions, Tag, Terms, Verb
-from dms_tags.objects.kept import told_of
-from dms_tags.objects.model import NOTHING_TOLD, Asked, Manner, Properties, never_heard_of, whole_etag
-from dms_tags.store.documents import Document, tag_of
+from dms_tags.model import MAX_TAGS, Change, Conditions, Properties, Tag, Terms, Verb
+from dms_tags.objects.model import NOTHING_TOLD, Asked, Manner, never_heard_of, whole_etag
+from dms_tags.store.documents import Document, tag_of, told_of
 from dms_tags.tags import refusals
 
 

@@ -8,21 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from dms_tags.errors import IdempotencyKeyReused
-from dms_tags.model import Actor, Terms, Verb
-from dms_tags.objects.model import Asked, Properties, Standing
-from dms_tags.store.documents import Document, origin, tag_of
+from dms_tags.model import Actor, Properties, Terms, Verb
+from dms_tags.objects.model import Asked, Standing
+from dms_tags.store.documents import Document, origin, tag_of, told_of
 from dms_tags.tags.writes import reply_keys
-
-
-def told_of(document: Document) -> Properties | None:
-    """What the DMS told of the object of a document; None: nothing."""
-    known: Mapping[str, Any] = document.get("known", {})
-    if "first" not in known:
-        return None
-    return Properties(known.get("type"), known.get("base"), known["by"], known["at"])
 
 
 def known(told: Properties | None, before: Document | None, at: datetime, actor: Actor) -> Document:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 from dms_tags.errors import ObjectNotFound
-from dms_tags.model import Resource, State, Tag
+from dms_tags.model import Properties, Resource, State, Tag
 
 MAX_OBJECTS: Final = 100
 """Objects of one call, at most."""
@@ -31,25 +30,6 @@ class Manner(Enum):
     def takes_away(self, name: str) -> bool:
         """Whether a tag that is not named goes."""
         return self in (Manner.CLEAR, Manner.WHOLE) or (self is Manner.REPLACE and not name.endswith(RESISTANT))
-
-
-@dataclass(frozen=True, slots=True)
-class Properties:
-    """What the DMS told of an object; None: it did not."""
-
-    type: str | None = None
-    base: str | None = None
-    created_by: str | None = None
-    created_at: datetime | None = None
-
-    def over(self, other: Properties) -> Properties:
-        """These, and of the other whatever these do not tell."""
-        told = {name: value for name, value in self.members().items() if value is not None}
-        return replace(other, **told)
-
-    def members(self) -> Mapping[str, Any]:
-        """By name."""
-        return {"type": self.type, "base": self.base, "created_by": self.created_by, "created_at": self.created_at}
 
 
 NOTHING_TOLD: Final = Properties()

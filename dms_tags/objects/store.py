@@ -18,7 +18,7 @@ from dms_tags.objects.judge import Ruled, judge, touched
 from dms_tags.objects.model import Asked, Standing, never_heard_of
 from dms_tags.objects.writes import PROJECTION, Prepared, prepare
 from dms_tags.store.database import Database, store_errors
-from dms_tags.store.documents import Document, tag_of
+from dms_tags.store.documents import Document, tag_of, told_of
 from dms_tags.store.waiting import awaited
 from dms_tags.tags.reads import SharedReads
 from dms_tags.tags.store import PATIENCE, TagStore
@@ -43,7 +43,7 @@ class ObjectStore:
             tags = tuple(map(tag_of, document["tags"]))
             lapsed = [tag for tag in tags if tag.lease is not None and tag.lease.until <= self._clock()]
             if not any(self._store.take_back(resource, tag) for tag in lapsed):
-                return Standing(resource.id, tags, kept.told_of(document))
+                return Standing(resource.id, tags, told_of(document))
 
     def change(self, asked: Asked, terms: Terms, ruled: Ruled) -> Standing:
         """Makes all changes of one object, or none.  Raises what `judge` does, `IdempotencyKeyReused`, `StoreUnavailable`."""

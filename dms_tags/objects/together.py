@@ -22,7 +22,7 @@ from dms_tags.objects.judge import Ruled, judge, touched
 from dms_tags.objects.model import Asked, Standing
 from dms_tags.objects.writes import PROJECTION, Prepared, prepare
 from dms_tags.store.database import Database
-from dms_tags.store.documents import Document, tag_of
+from dms_tags.store.documents import Document, tag_of, told_of
 from dms_tags.store.transaction import TransactionLost, all_or_nothing
 from dms_tags.store.waiting import awaited
 from dms_tags.tags.groups import CONFIRMATION_SECONDS, SHORT_LOOK, Look, request
@@ -162,8 +162,7 @@ class _Attempt:
         if not any(answers):
             return None
         return [
-            answer
-            or Standing(asked.resource.id, tuple(map(tag_of, (document or {"tags": ()})["tags"])), kept.told_of(document or {}))
+            answer or Standing(asked.resource.id, tuple(map(tag_of, (document or {"tags": ()})["tags"])), told_of(document or {}))
             for answer, (asked, document) in zip(answers, each, strict=True)
         ]
 

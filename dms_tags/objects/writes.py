@@ -15,7 +15,7 @@ from dms_tags.model import Terms, Verb, new_id
 from dms_tags.objects import kept
 from dms_tags.objects.judge import Judgement, Step
 from dms_tags.objects.model import Asked, Standing
-from dms_tags.store.documents import Document, new_document, record, row_of, tag_of
+from dms_tags.store.documents import Document, new_document, record, row_of, tag_of, told_of
 from dms_tags.tags.writes import KEPT_REPLIES, MAX_OUTBOX, Creation, Write
 
 PROJECTION: Final = {"tags": 1, "seq": 1, "lastAt": 1, "known": 1}
@@ -60,7 +60,7 @@ def prepare(
     standing = Standing(
         asked.resource.id,
         tuple(map(tag_of, rows.values())),
-        kept.told_of({"known": known}),
+        told_of({"known": known}),
         trace_id,
     )
     reply = None if terms.idempotency is None else kept.reply(asked, terms, standing, changed, at)

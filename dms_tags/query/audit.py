@@ -21,6 +21,8 @@ TYPE: Final = "system:audit"
 MAX_LENGTH: Final = 5_000
 """Characters of a statement about the trail, at most."""
 MAX_ACTIONS: Final = 100
+CUSTOM: Final = 10000
+"""The action of entries that others write into the DMS's trail.  Here there are none: which kinds there are is answered by no row."""
 MAX_ACTOR: Final = 300
 
 _asks: Final = re.compile(r"\s*select\s[^'\"()]*?\bfrom\s+system:audit(?![\w:.-])", re.IGNORECASE).match
@@ -96,7 +98,7 @@ class _Builder(Transformer[Token, Any]):
     """Makes the statement while the parser reads; each method is called with what its rule in the grammar names."""
 
     def statement(self, items: list[Any]) -> AuditStatement:
-        conditions, direction = items[5] or [], items[9]
+        conditions, group, order, direction = items[5] or [], items[6], items[9], items[12]
         given: dict[str, Any] = {"times": ()}
         for column, member, value in conditions:
             if member == "times":
@@ -105,8 +107,10 @@ class _Builder(Transformer[Token, Any]):
                 refuse(column, f"{_SHOWN[column.type]} is asked for twice; once is right")
             else:
                 given[member] = value
+        if group is not None and given.get("actions") != (CUSTOM,):
+            refuse(group, f"GROUP BY is taken with system:action = {CUSTOM} alone, which asks for custom entries of the DMS")
         # In SQL what is ordered is ascending; where no order is asked for, the newest comes first, as in a history
-        return AuditStatement(**given, descending=items[6] is None or (direction is not None and direction.type == "DESC"))
+        return AuditStatement(**given, descending=order is None or (direction is not None and direction.type == "DESC"))
 
     def columns(self, _: list[Any]) -> None:
         """Every answer has all members."""

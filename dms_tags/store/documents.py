@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from dms_tags.errors import InvalidBody
-from dms_tags.model import Actor, Change, Lease, Resource, Tag, Verb
+from dms_tags.model import Actor, Change, Lease, Properties, Resource, Tag, Verb
 
 Document = dict[str, Any]
 
@@ -41,6 +41,14 @@ def new_document(resource: Resource, at: datetime) -> Document:
 def origin(at: datetime, actor: Actor) -> Document:
     """The member `known` of an object of which nothing was told: when its first tag was added, and by whom."""
     return {"at": at, "by": actor.name}
+
+
+def told_of(document: Document) -> Properties | None:
+    """What the DMS told of the object of a document; None: nothing."""
+    known: Mapping[str, Any] = document.get("known", {})
+    if "first" not in known:
+        return None
+    return Properties(known.get("type"), known.get("base"), known["by"], known["at"])
 
 
 def record(change: Change, verb: Verb, change_id: str, trace_id: str, at: datetime) -> Document:

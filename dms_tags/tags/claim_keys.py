@@ -13,10 +13,10 @@ from hashlib import sha256
 from typing import Final
 
 from dms_tags.errors import IdempotencyKeyReused
-from dms_tags.model import Actor, Idempotency, Kind, Resource, Tag
+from dms_tags.model import Actor, Idempotency, Kind, Properties, Resource, Tag
 from dms_tags.query.statement import Statement
 from dms_tags.store.database import Database, store_errors
-from dms_tags.store.documents import Document, tag_of
+from dms_tags.store.documents import Document, tag_of, told_of
 from dms_tags.tags.writes import Creation, Write
 
 MAX_LIMIT: Final = 100
@@ -49,13 +49,14 @@ class Claim:
 class Claimed:
     """An object that was claimed: all its tags, the claimed one among them, and how often in a row it was claimed.
 
-    `replayed` says that it was claimed by an earlier, equal request.
+    `told` is what the DMS told of the object, None: nothing.  `replayed` says that it was claimed by an earlier, equal request.
     """
 
     object_id: str
     tag: Tag
     tags: tuple[Tag, ...]
     attempts: int
+    told: Properties | None = None
     replayed: bool = False
 
 
@@ -75,7 +76,7 @@ class ClaimKeys:
         query = _under(claim, idempotency)
         with store_errors():
             settled = self._database.majority(self._database.tags)
-            documents = list(settled.find(query, {"id": 1, "tags": 1, "claims": 1}, limit=MAX_LIMIT))
+            documents = list(settled.find(query, {"id": 1, "tags": 1, "claims": 1, "known": 1}, limit=MAX_LIMIT))
         taken = [(document, kept) for document in documents for kept in document["claims"] if kept["id"].startswith(f"{whose}/")]
         if any(kept["fingerprint"] != idempotency.fingerprint for _, kept in taken):
             raise IdempotencyKeyReused(
@@ -120,7 +121,7 @@ def _replay(name: str, document: Document, kept: Document) -> Claimed:
     since = tags[name].since if name in tags else kept["creationDate"]
     first = Tag(name, kept["state"], kept["traceid"], kept["creationDate"], kept["etag"], since)
     tags[name] = first
-    return Claimed(document["id"], first, tuple(tags.values()), kept["attempts"], replayed=True)
+    return Claimed(document["id"], first, tuple(tags.values()), kept["attempts"], told_of(document), replayed=True)
 
 
 def kept(write: Write | Creation, idempotency: Idempotency, attempts: int) -> Document:

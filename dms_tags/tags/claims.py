@@ -24,7 +24,7 @@ from dms_tags.query.filters import Filter
 from dms_tags.query.moments import Clock
 from dms_tags.query.pinned import untagged
 from dms_tags.store.database import Database, store_errors
-from dms_tags.store.documents import Document, tag_of
+from dms_tags.store.documents import Document, tag_of, told_of
 from dms_tags.store.waiting import awaited
 from dms_tags.tags.claim_keys import Claim, Claimed, ClaimKeys, kept, owner
 from dms_tags.tags.finder import Finder
@@ -295,7 +295,7 @@ def _claimed(candidate: Document, change: Change, write: Write, attempts: int) -
     if claimed is None:
         raise TypeError("a claim removes no tag")
     tags[claimed.name] = claimed
-    return Claimed(candidate["id"], claimed, tuple(tags.values()), attempts)
+    return Claimed(candidate["id"], claimed, tuple(tags.values()), attempts, told_of(candidate))
 
 
 def _claimable(name: str, forbidden: tuple[int, ...], *, initial: bool) -> tuple[Filter, ...]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from time import sleep
 from typing import Final
 
-from dms_tags.model import Tag
+from dms_tags.model import Properties, Tag
 from dms_tags.query.compiler import Scope, Typed, compile_statement
 from dms_tags.query.moments import Clock
 from dms_tags.query.parser import SHORT, parse
 from dms_tags.query.statement import Statement
 from dms_tags.store.database import Database
-from dms_tags.store.documents import tag_of
+from dms_tags.store.documents import tag_of, told_of
 from dms_tags.tags.finder import Finder
 from dms_tags.tags.leases import Leases
 from dms_tags.tags.share import Share
@@ -23,10 +23,19 @@ MAX_SKIP: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
+class Match:
+    """An object that matches: its tags, and what was told of it, None: nothing."""
+
+    object_id: str
+    tags: tuple[Tag, ...]
+    told: Properties | None
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A page of a search.  `total` is how many objects match; where `bounded`, there are more than could be counted."""
 
-    objects: tuple[tuple[str, tuple[Tag, ...]], ...]
+    objects: tuple[Match, ...]
     more: bool
     total: int
     bounded: bool
@@ -64,7 +73,9 @@ class Search:
         plan = compile_statement(statement, Scope(tenant, typed=self._typed(tenant, statement)), self._clock())
         documents = self.finder.find(plan, limit + 1, skip)
         more = len(documents) > limit
-        objects = tuple((document["id"], tuple(map(tag_of, document["tags"]))) for document in documents[:limit])
+        objects = tuple(
+            Match(document["id"], tuple(map(tag_of, document["tags"])), told_of(document)) for document in documents[:limit]
+        )
         if not more and (objects or not skip):
             return Page(objects, more, skip + len(objects), bounded=False)
         total, whole = self.finder.count(plan)

@@ -49,6 +49,26 @@ def test_what_was_told(service: Service) -> None:
     assert ["a", "b", "c"] == found(service, "", order="system:objectTypeId DESC")
 
 
+def test_what_was_told_is_shown(service: Service) -> None:
+    """A search and a claim, sent again too, answer what was told of an object as a GET of it does, and nothing where nothing was."""
+    make(service, "a", ["ocr", 1], objectTypeId="mail", createdBy="jane", creationDate="2020-02-20T02:20:20.220Z")
+    tag(service, "b")
+    (told,) = (service.client.get(f"{ROOT}/a").json or {})["objects"]
+    kept = {name: told["properties"][f"system:{name}"] for name in ("objectTypeId", "createdBy", "creationDate")}
+
+    by_search = search(service, "SELECT * FROM document ORDER BY system:objectId")["objects"]
+    by_claim = [
+        claim(service, "SELECT * FROM mail WHERE system:tags[ocr].state = 1", headers={"Idempotency-Key": "k"}) for _ in range(2)
+    ]
+    (other,) = claim(service, "SELECT * FROM document WHERE system:objectId = 'b'")
+
+    for properties in (by_search[0]["properties"], *(claimed[0] for claimed in by_claim)):
+        assert kept == {name: properties[f"system:{name}"] for name in kept}
+    assert told == by_search[0]
+    assert {"system:objectId", "system:tags", "dms:etags"} == by_search[1]["properties"].keys()
+    assert {"system:objectId", "system:tags", "dms:etags", "dms:attempts"} == other.keys()
+
+
 def test_of_an_object_that_was_not_told(service: Service) -> None:
     """They are those of its first tag, also when that is gone; and it has no type."""
     tag(service, "a", "first", 1)

@@ -16,11 +16,11 @@ from dms_tags.api.dms import objects_schemas as shapes
 from dms_tags.api.dms.api import api
 from dms_tags.api.endpoint import Call
 from dms_tags.api.locks import CHANGE_HEADERS
-from dms_tags.api.parameters import TRACE_ID_MUST_MATCH
+from dms_tags.api.parameters import SERVICE_WORKER, TRACE_ID_MUST_MATCH
 from dms_tags.errors import Forbidden, InvalidBody, UnsupportedMediaType
 from dms_tags.identity.model import Permission
-from dms_tags.model import Kind, Resource, Tag
-from dms_tags.objects.model import NOTHING_TOLD, Asked, Manner, Properties, Standing, never_heard_of
+from dms_tags.model import Kind, Properties, Resource, Tag
+from dms_tags.objects.model import NOTHING_TOLD, Asked, Manner, Standing, never_heard_of
 
 OBJECTS: Final = shapes.Objects()
 CONTENT: Final = "contentStreams"
@@ -45,12 +45,12 @@ class _Given:
     ignored: tuple[str, ...]
 
 
-@change("POST", "/objects", body=OBJECTS, headers=MAKE_HEADERS)
+@change("POST", "/objects", body=OBJECTS, parameters=(SERVICE_WORKER,), headers=MAKE_HEADERS)
 def make_objects(call: Call) -> Response:
     """Make objects known, with their tags.
 
-    The body is JSON, or the part `data` of a multipart body. A tag that is there in another state is a 409; the same call
-    again changes nothing. An object without an id gets one. All of it is done or nothing.
+    The body is JSON, or the part `data` of a multipart body; of one object the properties alone will do. A tag that is there in
+    another state is a 409; the same call again changes nothing. An object without an id gets one. All of it is done or nothing.
     """
     given = _given(call)
     key = call.idempotency_key
@@ -103,7 +103,12 @@ def add_version(call: Call, object_id: str) -> Response:
     return _changed(call, [_Given(None, NOTHING_TOLD, (), ())], [object_id], Manner.REPLACE)
 
 
-@change("POST", "/objects/{objectId}/contents/file", parameters=(TRACE_ID_MUST_MATCH,), headers=REMOVE_HEADERS)
+@change(
+    "POST",
+    "/objects/{objectId}/contents/file",
+    parameters=(TRACE_ID_MUST_MATCH, SERVICE_WORKER),
+    headers=REMOVE_HEADERS,
+)
 def replace_content(call: Call, object_id: str) -> Response:
     """Note a new content version as the DMS's own call does; the content is thrown away.
 
@@ -149,6 +154,7 @@ def _given(call: Call) -> list[_Given]:
             raise InvalidBody("the part 'data' is a JSON object", multipart.DATA)
     else:
         document = bodies.json_object(call.request)
+    document = shapes.whole(document)
     objects = members.load(OBJECTS, document)["objects"]
     if not objects:
         raise InvalidBody("objects: at least one is needed", "objects")

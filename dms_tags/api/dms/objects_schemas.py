@@ -11,9 +11,9 @@ from dms_tags import names
 from dms_tags.api.dms import schemas
 from dms_tags.api.members import Anything, Body, Each, Part, Text
 from dms_tags.errors import InvalidParameter
-from dms_tags.model import MAX_TAGS, Tag
+from dms_tags.model import MAX_TAGS, Properties, Tag
 from dms_tags.names import spell_time
-from dms_tags.objects.model import MAX_OBJECTS, Properties
+from dms_tags.objects.model import MAX_OBJECTS
 
 _TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 256}
 _ROW: Final = {
@@ -121,6 +121,17 @@ def own_name(name: str) -> str | None:
     return f"system:{bare}" if bare in KEPT else None
 
 
+def whole(document: dict[str, Any]) -> dict[str, Any]:
+    """The document of a body, of which web clients send the properties of its one object alone.
+
+    That is taken where one of them is kept, by its name with the prefix: what is only misspelt is still refused.
+    """
+    own = any(name.startswith("system:") and own_name(name) for name in document)
+    if own and document.keys().isdisjoint(("objects", "contentStreams")):
+        return {"objects": [{"properties": document}]}
+    return document
+
+
 class ObjectBody(Body):
     """One object; `contentStreams` speak of content, which this service does not keep."""
 
@@ -150,16 +161,16 @@ def _of(value: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "required": ["value"], "properties": {"value": value}}
 
 
+KEPT_PROPERTIES: Final = {
+    "system:objectId": _of({"type": "string"}),
+    "system:objectTypeId": _of({"type": "string"}),
+    "system:baseTypeId": _of({"type": "string"}),
+    "system:createdBy": _of({"type": "string"}),
+    "system:creationDate": _of({"type": "string"}),
+    **schemas.TAG_PROPERTIES,
+}
 STANDING: Final = schemas.objects(
-    {
-        "system:objectId": _of({"type": "string"}),
-        "system:objectTypeId": _of({"type": "string"}),
-        "system:baseTypeId": _of({"type": "string"}),
-        "system:createdBy": _of({"type": "string"}),
-        "system:creationDate": _of({"type": "string"}),
-        **schemas.TAG_PROPERTIES,
-        "dms:ignored": _of({"type": "array", "items": {"type": "string"}}),
-    },
+    {**KEPT_PROPERTIES, "dms:ignored": _of({"type": "array", "items": {"type": "string"}})},
     ["system:objectId", "system:tags", "dms:etags"],
 )
 

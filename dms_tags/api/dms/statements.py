@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from flask import Response
-from marshmallow import ValidationError, post_load
+from marshmallow import ValidationError, post_load, pre_load
 
 from dms_tags.api.answers import json_answer
-from dms_tags.api.dms import schemas, workflow_schemas
+from dms_tags.api.dms import objects_schemas, schemas, workflow_schemas
 from dms_tags.api.dms.api import api
 from dms_tags.api.endpoint import Call
 from dms_tags.api.members import Anything, Body, Choice, Each, Part, Reason, Text, Whole
@@ -67,10 +67,25 @@ class Query(Body):
         return {**given, "statement": statement, "short": bool(parts)}
 
 
+ALONE: Final = {"types": "types", "filters": "filters", "sort": "sort", "from": "skipCount", "size": "maxItems"}
+"""The members of the short form where it is sent alone, and what they are called within a query."""
+COLUMNS: Final = "fields"
+"""Columns that are asked for: which ones makes no difference."""
+
+
 class SearchBody(Body):
-    """The body of a search."""
+    """The body of a search: the query, or its short form alone, as web clients send it."""
 
     query = Part(Query, required=True)
+
+    @pre_load
+    def _declared_members(self, given: Any, **_: Any) -> Any:
+        if isinstance(given, Mapping) and "query" not in given and not given.keys().isdisjoint(("types", "filters", "sort")):
+            other = next((name for name in given if name not in ALONE and name != COLUMNS), None)
+            if other is not None:
+                raise ValidationError({other: [f"is no member of a short form; there are: {', '.join(ALONE)}, {COLUMNS}"]})
+            given = {"query": {ALONE[name]: value for name, value in given.items() if name != COLUMNS}}
+        return super()._declared_members(given)
 
 
 class ClaimBody(SearchBody):
@@ -159,7 +174,8 @@ def search(call: Call) -> Response:
     page = call.services.search.page(call.identity.tenant, statement, query["skip"], query["limit"])
     answer: dict[str, Any] = {
         "objects": [
-            {"properties": workflow_schemas.object_properties(object_id, may_see(call, tags))} for object_id, tags in page.objects
+            {"properties": objects_schemas.properties(each.object_id, may_see(call, each.tags), each.told)}
+            for each in page.objects
         ],
         "numItems": len(page.objects),
         "hasMoreItems": page.more,

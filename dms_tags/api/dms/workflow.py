@@ -10,8 +10,8 @@ from flask import Response
 
 from dms_tags.api import headers, locks
 from dms_tags.api.answers import json_answer, stamp
+from dms_tags.api.dms import objects_schemas, statements, workflow_schemas
 from dms_tags.api.dms import schemas as dms
-from dms_tags.api.dms import statements, workflow_schemas
 from dms_tags.api.dms.api import api
 from dms_tags.api.dms.tags import answer_change
 from dms_tags.api.endpoint import Call
@@ -128,5 +128,5 @@ def _answer_holder(call: Call, changed: Changed) -> Response:
 
 
 def _claimed(call: Call, claimed: Claimed) -> dict[str, Any]:
-    properties = workflow_schemas.object_properties(claimed.object_id, statements.may_see(call, claimed.tags))
+    properties = objects_schemas.properties(claimed.object_id, statements.may_see(call, claimed.tags), claimed.told)
     return {**properties, "dms:attempts": {"value": claimed.attempts}}

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
-from dms_tags.api.dms import schemas
-from dms_tags.model import Tag
+from dms_tags.api.dms import objects_schemas, schemas
 
 _TEXT: Final = {"type": "string"}
 _STATE: Final = {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1}
-_OBJECT: Final = {
-    "system:objectId": {"type": "object", "required": ["value"], "properties": {"value": _TEXT}},
-    **schemas.TAG_PROPERTIES,
-}
+_ATTEMPTS: Final = {"type": "object", "required": ["value"], "properties": {"value": {"type": "integer"}}}
 
 CLAIMED: Final = schemas.objects(
-    {**_OBJECT, "dms:attempts": {"type": "object", "required": ["value"], "properties": {"value": {"type": "integer"}}}},
+    {**objects_schemas.KEPT_PROPERTIES, "dms:attempts": _ATTEMPTS},
     ["system:objectId", "system:tags", "dms:etags", "dms:attempts"],
 )
 
-FOUND: Final = schemas.objects(_OBJECT, ["system:objectId", "system:tags", "dms:etags"])
+FOUND: Final = schemas.objects(objects_schemas.KEPT_PROPERTIES, ["system:objectId", "system:tags", "dms:etags"])
 FOUND["properties"] |= schemas.COUNTS
 FOUND["required"] += schemas.COUNTED
 
@@ -80,13 +75,3 @@ DEFINITIONS: Final = {
         }
     },
 }
-
-
-def object_properties(object_id: str, tags: Iterable[Tag]) -> dict[str, Any]:
-    """An object with its tags and their entity tags, in the same order."""
-    listed = list(tags)
-    return {
-        "system:objectId": {"value": object_id},
-        "system:tags": {"value": [schemas.row(tag) for tag in listed]},
-        "dms:etags": {"value": [tag.etag for tag in listed]},
-    }

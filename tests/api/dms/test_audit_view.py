@@ -159,6 +159,32 @@ def test_the_short_form_of_objects(filled: Service) -> None:
     assert ["doc-2", "doc-1", "doc-0"] == ids([each["properties"] for each in ordered["objects"]])
 
 
+def test_the_short_form_alone(filled: Service) -> None:
+    """Web clients send the short form without a query around it, with its paging by other names; columns make no difference."""
+    view = {"types": ["system:audit"], "filters": [OF_O1], "sort": [{"field": "system:creationDate", "order": "desc"}]}
+    within = ask(filled, **view, maxItems=2, skipCount=1)
+
+    alone = documented(filled, filled.client.post(SEARCH, json={**view, "size": 2, "from": 1, "fields": ["system:detail"]}))
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"maxItems": 2}, "maxItems"),
+        ({"term": "x"}, "term"),
+        ({"size": "x"}, "maxItems"),
+    ]
+
+    assert within == alone.json
+    for more, named in wrong:
+        answer = filled.client.post(SEARCH, json={**view, **more})
+        assert (400, True) == (answer.status_code, named in answer.text), answer.text
+
+
+def test_which_custom_entries_there_are(filled: Service) -> None:
+    """Clients ask which kinds of custom entries an object has: none, whatever else it has."""
+    page = ask(filled, statement=of("action=10000", "referredObjectId='o1'") + " GROUP BY subaction")
+
+    assert [] == page["objects"]
+    assert not page["hasMoreItems"]
+
+
 def test_a_claim_takes_the_short_form(filled: Service) -> None:
     """A claim's statement may be the body of a search in either form; but entries are not claimed."""
     body = {"query": {"types": ["document"], "filters": [{"f": "system:tags[ocr].state", "o": "eq", "v1": 9}]}}
@@ -177,7 +203,8 @@ def test_a_claim_takes_the_short_form(filled: Service) -> None:
         ({"statement": of(), "types": ["system:audit"]}, "short form"),
         ({"statement": of("action = 110 OR action = 210")}, "AND alone"),
         ({"statement": of("NOT action = 110")}, "line 1, column"),
-        ({"statement": of("action = 10000") + " GROUP BY subaction"}, "GROUP"),
+        ({"statement": of("action = 110") + " GROUP BY subaction"}, "custom entries"),
+        ({"statement": of("action = 10000") + " GROUP BY detail"}, "expected system:subaction"),
         ({"statement": of("detail = 'x'")}, "found 'detail'"),
         ({"statement": of("action = 110", "action = 210")}, "twice"),
         ({"statement": of("referredObjectId = 'a/b'")}, "object id"),

@@ -47,6 +47,33 @@ def test_old_spellings(service: Service) -> None:
     assert (400, "invalid-body") == problem(service.client.post(ROOT, json={"objects": [{"properties": both}]}))
 
 
+def test_properties_alone(service: Service) -> None:
+    """The properties of one object may come alone where one of them is kept, by its whole name; else they are refused."""
+    made = properties_of(service.client.post(ROOT, json={"system:objectId": "o1", "system:tags": [["ocr", 1]], "title": "x"}))
+    refused = [{"objectId": "o1"}, {"title": "x"}, {"objects": [], "system:tags": []}, {"object": []}, {}]
+    refused += [{"system:tags": [], "contentStreams": [{"cid": "c1"}]}]
+
+    assert (["title"], "o1", [["ocr", 1]]) == (
+        made["dms:ignored"],
+        made["system:objectId"],
+        [row[:2] for row in made["system:tags"]],
+    )
+    for document in refused:
+        assert (400, "invalid-body") == problem(service.client.patch(f"{ROOT}/o1", json=document)), document
+    assert {"ocr": 1} == stands(service.client, "o1")
+
+
+def test_uploads_of_web_clients(service: Service) -> None:
+    """The mark for a service worker has no effect: the same call without it is the same, under an idempotency key too."""
+    key = {"Idempotency-Key": "k"}
+
+    marked = service.client.post(f"{ROOT}?ngsw-bypass=1", json=body(("o1", [["ocr", 1]])), headers=key)
+    plain = service.client.post(ROOT, json=body(("o1", [["ocr", 1]])), headers=key)
+
+    assert properties_of(marked) == properties_of(plain)
+    assert "true" == plain.headers["Idempotent-Replayed"]
+
+
 def test_an_id_is_made(service: Service) -> None:
     """An object without an id gets one, under an idempotency key the same again."""
     answers = [
