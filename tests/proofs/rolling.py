@@ -6,8 +6,6 @@ Callers reach them without a proxy (one that is refused, before anything was sen
 from __future__ import annotations
 
 import http.client
-import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,22 +15,17 @@ from typing import Final
 from dms_tags.client import DmsTags
 from dms_tags.serving.mongod import eventually, free_port
 from tests.proofs.services import Crashable
+from tests.support.nginx import proxying
 
 CALLERS: Final = 6
 LISTEN_SECONDS: Final = 60.0
 
-NGINX: Final = """
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
-events {{ worker_connections 512; }}
-http {{
-  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f;
-  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+SPREAD: Final = """
   upstream services {{ {servers} }}
   server {{
     listen 127.0.0.1:{port};
     location / {{ proxy_pass http://services; proxy_http_version 1.1; proxy_set_header Host $host; proxy_buffering off; }}
   }}
-}}
 """
 
 
@@ -138,33 +131,7 @@ def _listen(port: int, heard: dict[str, list[int]], over: threading.Event) -> No
 @contextmanager
 def behind_nginx(folder: Path, services: Sequence[Crashable]) -> Iterator[int]:
     """The port of an nginx that spreads calls over the services."""
-    folder.mkdir()
     port = free_port()
     servers = " ".join(f"server 127.0.0.1:{service.port} max_fails=0;" for service in services)
-    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, servers=servers, port=port))
-    command = [nginx(), "-p", str(folder), "-c", str(folder / "nginx.conf")]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as proxy:
-        try:
-            assert eventually(_answers(port), 20)
-            yield port
-        finally:
-            proxy.terminate()
-
-
-def _answers(port: int) -> Callable[[], bool]:
-    def asked() -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-        try:
-            connection.request("GET", "/health/live")
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
-        finally:
-            connection.close()
-
-    return asked
-
-
-def nginx() -> str:
-    """Debian's nginx, which need not be on every user's path; empty where there is none."""
-    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin") or ""
+    with proxying(folder, SPREAD.format(servers=servers, port=port), port):
+        yield port

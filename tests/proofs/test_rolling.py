@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from dms_tags.settings import Settings
-from tests.proofs.rolling import behind_nginx, nginx, restart_in_turn
+from tests.proofs.rolling import behind_nginx, restart_in_turn
 from tests.proofs.services import fleet
+from tests.support.nginx import nginx
 
 
 def test_restarts_in_turn_lose_no_call(settings: Settings, tmp_path: Path) -> None:

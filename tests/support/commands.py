@@ -41,7 +41,7 @@ def served(service: Handler) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(answer.content)
 
-        do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - http.server's names
+        do_GET = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815 - http.server's names
 
         def log_message(self, *_: object) -> None:
             """Says nothing."""
