@@ -73,7 +73,7 @@ def test_tags_come_here(client: Okhttp, base: str) -> None:
 
 
 def test_what_only_this_service_has(client: Okhttp) -> None:
-    """Batches, the trail, definitions and subscriptions come here; a time with an encoded plus is still one."""
+    """Batches, the trail, definitions, subscriptions and events come here; a time with an encoded plus is still one."""
     change = {"objectId": "o1", "name": "ocr", "action": "set", "state": 1}
     changes = Content(json.dumps({"changes": [change]}).encode(), JSON)
 
@@ -82,6 +82,7 @@ def test_what_only_this_service_has(client: Okhttp) -> None:
     assert ["o1"] == [entry["objectId"] for entry in entries]
     assert [] == client.call("GET", "/api/dms/tag-definitions").json()["definitions"]
     assert 200 == client.call("GET", "/api/dms/subscriptions").status
+    assert 400 == client.call("GET", "/api/dms/tags/events?state=none").status
 
 
 @pytest.mark.parametrize("base", BASES)

@@ -163,7 +163,8 @@ def may_see(call: Call, tags: Iterable[Tag]) -> list[Tag]:
 def search(call: Call) -> Response:
     """The objects of a statement, or of system:audit the entries of the trail.
 
-    Objects take the permission read; entries audit, or read where the statement names one object.
+    Objects take the permission read; entries audit, or read where the statement names one object. The short form may also come
+    alone, with `from` and `size` for `skipCount` and `maxItems`.
     """
     query = call.body()["query"]
     if asks_for_audit(query["statement"]):
