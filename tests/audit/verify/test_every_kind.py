@@ -5,9 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from pymongo import MongoClient
 
 from dms_tags.audit.verify import replay
 from dms_tags.audit.verify.database import verify_database
@@ -26,15 +28,16 @@ MANY = {f"m{number}": [["ocr", number], ["index:resistant", 1]] for number in ra
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, mongo_uri: str) -> Iterator[Service]:
+def service(
+    tmp_path_factory: pytest.TempPathFactory, mongo_uri: str, mongo_client: MongoClient[dict[str, Any]]
+) -> Iterator[Service]:
     """A service with a signed trail: users of chains, free metadata, labels, objects of one write and of one transaction."""
-    folder = tmp_path_factory.mktemp("kinds")
     settings = Settings(mongo_uri=mongo_uri, database=f"test_{uuid.uuid4().hex}", auth="none")
-    with running(keyed(settings, folder)) as service:
+    with running(keyed(settings, tmp_path_factory.mktemp("kinds"))) as service:
         change_everything(service)
         service.services.checkpointer.checkpoint("default")
         yield service
-        service.database.client.drop_database(service.database.tags.database.name)
+    mongo_client.drop_database(settings.database)
 
 
 def change_everything(service: Service) -> None:
