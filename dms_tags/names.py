@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from unicodedata import category, normalize
@@ -59,6 +60,11 @@ def trace_id(text: str) -> str:
     return text
 
 
+def beginning(prefixes: Iterable[str]) -> re.Pattern[str]:
+    """What finds the names that begin with one of the prefixes; without any it finds none."""
+    return re.compile(f"^(?:{'|'.join(map(re.escape, prefixes)) or '(?!)'})")
+
+
 def composed(text: str) -> str:
     """A text as it is kept where it is a name: in Unicode's composed form (NFC), however its sender spells accents."""
     return normalize("NFC", text)
@@ -107,8 +113,11 @@ def time(text: str) -> datetime:
 
 
 def next_millisecond(moment: datetime) -> datetime:
-    """The first whole millisecond that is not before `moment`."""
-    return moment + timedelta(microseconds=-moment.microsecond % 1000)
+    """The first whole millisecond that is not before `moment`.  Raises `InvalidParameter` where there is none any more."""
+    try:
+        return moment + timedelta(microseconds=-moment.microsecond % 1000)
+    except OverflowError as error:
+        raise InvalidParameter("there is no later time that could be kept") from error
 
 
 def spell_time(moment: datetime) -> str:

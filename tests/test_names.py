@@ -47,3 +47,5 @@ def test_the_next_millisecond_is_the_first_that_is_not_before() -> None:
     """It is what an entry's time, kept in milliseconds, is compared with."""
     assert (AT, AT + timedelta(milliseconds=1)) == (next_millisecond(AT), next_millisecond(AT + timedelta(microseconds=1)))
     assert "2020-02-20T02:20:20.221Z" == spell_time(next_millisecond(time("2020-02-20T02:20:20.2205Z")))
+    with pytest.raises(InvalidParameter, match="no later time"):
+        next_millisecond(time("9999-12-31T23:59:59.9999Z"))

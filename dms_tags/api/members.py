@@ -178,6 +178,12 @@ class Each(fields.List[Any]):
         needed = "a list is needed" if most is None else f"a list of at most {most:,} is needed"
         bounds = None if most is None else validate.Length(max=most, error=needed)
         super().__init__(member, validate=bounds, error_messages={"invalid": needed}, **described)
+        self._most: Final = most
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[Any]:
+        if self._most is not None and isinstance(value, list) and len(value) > self._most:
+            raise self.make_error("invalid")  # before any of a hundred thousand members is read
+        return super()._deserialize(value, *_, **__)
 
 
 class Named(fields.Dict):

@@ -5,12 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from time import process_time
 from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
 
+from dms_tags.api import bodies, members
+from dms_tags.api.dms.objects_schemas import Objects
 from dms_tags.app import APIS
+from dms_tags.errors import InvalidBody
 from dms_tags.settings import Settings
 from tests.support.app import Service, running
 from tests.support.chains import prepare
@@ -101,6 +105,19 @@ def test_a_member_given_twice_is_named(service: Service, call: tuple[str, str]) 
 
         assert 400 == answer.status_code
         assert member in answer.text
+
+
+def test_many_members_cost_no_more_each() -> None:
+    """The one that is given twice is named at once, whichever of a hundred thousand it is; so is a list that is too long."""
+    names = [f'"n{number}":0' for number in range(60_000)]
+    begun = process_time()
+    with pytest.raises(InvalidBody, match="the member 'n59999' is given twice"):
+        bodies.parsed(f"{{{','.join([*names, names[-1]])}}}".encode())
+    rows = [[f"tag{number}", 0] for number in range(60_000)]
+    sent = {"objects": [{"properties": {"system:objectId": "o1", "system:tags": rows}}]}
+    with pytest.raises(InvalidBody, match="a list of at most 50 is needed"):
+        members.load(Objects(), sent)
+    assert process_time() - begun < 5
 
 
 @pytest.mark.parametrize("call", WHOLE, ids=" ".join)

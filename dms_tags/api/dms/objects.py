@@ -31,8 +31,8 @@ NO_CONTENT: Final = (
 
 route = partial(api.route, section="objects")
 change = partial(route, permission=Permission.WRITE, responses={200: shapes.STANDING})
-MAKE_HEADERS: Final = (headers.TRACE_HEADER, "If-None-Match", "Idempotency-Key")
-REMOVE_HEADERS: Final = (headers.TRACE_HEADER, "If-Match", "Idempotency-Key")
+MAKE_HEADERS: Final = (headers.TRACE_HEADER, headers.REASON_HEADER, "If-None-Match", "Idempotency-Key")
+REMOVE_HEADERS: Final = (headers.TRACE_HEADER, headers.REASON_HEADER, "If-Match", "Idempotency-Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ def _one(call: Call, object_id: str) -> list[_Given]:
 
 def _changed(call: Call, given: Sequence[_Given], ids: Sequence[str], manner: Manner) -> Response:
     """Makes the change, and answers with how the objects stand then."""
-    twice = next((object_id for object_id in ids if ids.count(object_id) > 1), None)
+    twice = bodies.given_twice(ids)
     if twice is not None:
         raise InvalidBody(f"objects: {twice!r} is given twice; each object once is right", "objects")
     asked = [

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final
 from marshmallow import ValidationError, fields, pre_load
 
 from dms_tags import names
+from dms_tags.api.bodies import given_twice
 from dms_tags.api.dms import schemas
 from dms_tags.api.members import Anything, Body, Each, Part, Text
 from dms_tags.errors import InvalidParameter
@@ -66,8 +67,7 @@ class Rows(Each):
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
         rows: list[Any] = super()._deserialize(value, *_, **__)
-        given = [name for name, _state in rows]
-        twice = next((name for name in given if given.count(name) > 1), None)
+        twice = given_twice(name for name, _state in rows)
         if twice is not None:
             raise ValidationError(f"the tag {twice!r} is given twice; once is right")
         return tuple(rows)
@@ -78,8 +78,6 @@ def _moment(text: str) -> Any:
         return names.next_millisecond(names.time(text))
     except InvalidParameter as error:
         raise ValidationError(error.detail) from error
-    except OverflowError as error:
-        raise ValidationError("there is no later time that could be kept") from error
 
 
 KEPT: Final = frozenset({"objectId", "objectTypeId", "baseTypeId", "createdBy", "creationDate", "tags"})
