@@ -6,7 +6,7 @@ Each key is a tag of the resource `metadata/<id>`, and all that a call changes i
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -15,10 +15,11 @@ from dms_tags.audit.trail.timetravel import Past
 from dms_tags.errors import NotFound, ObjectNotFound
 from dms_tags.metadata.model import MAX_VALUE, name_of
 from dms_tags.model import MAX_TAGS, Change, Kind, Resource, Tag, Terms
+from dms_tags.names import beginning
 from dms_tags.objects.model import Asked, Manner, Standing, whole_etag
 from dms_tags.objects.store import ObjectStore
 from dms_tags.store.database import Database, store_errors
-from dms_tags.store.documents import tag_of
+from dms_tags.store.documents import Document, tag_of
 from dms_tags.tags.store import TagStore
 
 KEY_PATTERN: Final = "[A-Za-z0-9_:-]{1,64}"
@@ -55,10 +56,12 @@ class FreeMetadata:
         tags = self._store.read(resource) if at is None else self._past.tags_at(resource, at)
         return Free(resource_id, tuple(tags))
 
-    def page(self, tenant: str, *, after: str = "", limit: int) -> list[Free]:
-        """The metadata of up to `limit` resources, in order of their ids."""
+    def page(self, tenant: str, *, after: str = "", limit: int, prefixes: Sequence[str] | None = None) -> list[Free]:
+        """The metadata of up to `limit` resources, in order of their ids; with `prefixes` of those that have a key which begins so."""
         ids = {"$gt": Resource(tenant, Kind.METADATA, after).key, "$lt": f"{tenant}/{Kind.METADATA}0"}
-        query = {"_id": ids, "tags.0": {"$exists": True}}
+        query: Document = {"_id": ids, "tags.0": {"$exists": True}}
+        if prefixes is not None:
+            query["tags.name"] = beginning(prefixes)
         with store_errors():
             documents = list(self._database.tags.find(query, {"id": 1, "tags": 1}, sort=[("_id", 1)], limit=limit))
         return [Free(document["id"], tuple(map(tag_of, document["tags"]))) for document in documents]

@@ -22,7 +22,8 @@ def known(told: Properties | None, before: Document | None, at: datetime, actor:
     first = kept.get("first", kept or origin(at, actor))
     if told is None:
         return dict(first)
-    new: Document = {"at": told.created_at or at, "by": told.created_by or actor.name, "first": first}
+    by = kept["by"] if "first" in kept else actor.name  # a creator who was erased is nobody else from then on
+    new: Document = {"at": told.created_at or at, "by": told.created_by or by, "first": first}
     return new | {name: value for name, value in (("type", told.type), ("base", told.base)) if value is not None}
 
 
@@ -32,7 +33,10 @@ def keys(asked: Asked, terms: Terms) -> tuple[str, ...]:
 
 
 def reply(asked: Asked, terms: Terms, standing: Standing, changed: Mapping[str, Document | None], at: datetime) -> Document:
-    """What a repetition of the call is answered with: the rows that it changed, by name, None: it took them away."""
+    """What a repetition of the call is answered with: the rows that it changed, by name, None: it took them away.
+
+    Of tags that are one thing it is all of them.
+    """
     if terms.idempotency is None:
         raise TypeError("only what is asked for under a key is kept")
     return {
@@ -61,4 +65,6 @@ def replayed(asked: Asked, terms: Terms, document: Document) -> Standing | None:
         )
     rows = {row["name"]: row for row in document["tags"] if row["name"] not in answer["gone"]}
     rows |= {row["name"]: row for row in answer["rows"]}
+    if asked.as_one:  # nothing that others set since was in the answer
+        rows = {row["name"]: row for row in answer["rows"]}
     return Standing(asked.resource.id, tuple(map(tag_of, rows.values())), told_of(document), answer["traceid"], replayed=True)

@@ -31,8 +31,12 @@ class ObjectService:
 
     def change(self, asked: Sequence[Asked], terms: Terms) -> list[Standing]:
         """Makes all that is asked of up to 100 objects, each named once, or none of it; how they stand then."""
-        for tenant in {each.resource.tenant for each in asked if each.told.type is not None}:
-            self._types.tell(tenant)
+        typed = {each.resource.tenant for each in asked if each.told.type is not None}
+
+        def before_write() -> None:
+            for tenant in typed:
+                self._types.tell(tenant)
+
         if len(asked) == 1:
-            return [self._store.change(asked[0], terms, self._tags.ruled)]
-        return self._many.change(asked, terms, self._tags.ruled)
+            return [self._store.change(asked[0], terms, self._tags.ruled, before_write)]
+        return self._many.change(asked, terms, self._tags.ruled, before_write)

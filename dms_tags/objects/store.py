@@ -45,8 +45,11 @@ class ObjectStore:
             if not any(self._store.take_back(resource, tag) for tag in lapsed):
                 return Standing(resource.id, tags, told_of(document))
 
-    def change(self, asked: Asked, terms: Terms, ruled: Ruled) -> Standing:
-        """Makes all changes of one object, or none.  Raises what `judge` does, `IdempotencyKeyReused`, `StoreUnavailable`."""
+    def change(self, asked: Asked, terms: Terms, ruled: Ruled, before_write: Callable[[], None] = lambda: None) -> Standing:
+        """Makes all changes of one object, or none.  Raises what `judge` does, `IdempotencyKeyReused`, `StoreUnavailable`.
+
+        `before_write` is called when nothing is against the changes any more, before each attempt to write them.
+        """
         key = asked.resource.key
         trace_id = terms.trace_id or new_trace_id()
         give_up = monotonic() + PATIENCE
@@ -65,7 +68,10 @@ class ObjectStore:
                     # That it is done already is an answer like any other: it rests on what a majority has
                     document = self._settled(asked, document)
                     prepared = self._prepare(asked, terms, trace_id, document, ruled)
-                if prepared.write is None or self._make(prepared):
+                if prepared.write is None:
+                    return prepared.standing
+                before_write()
+                if self._make(prepared):
                     return prepared.standing
                 if document is not None and len(document.get("outbox", ())) + prepared.changes > MAX_OUTBOX:
                     raise Busy(f"the last {MAX_OUTBOX} changes of {asked.resource.name} wait for the audit trail", retry_after=2)

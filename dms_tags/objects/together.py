@@ -65,16 +65,20 @@ class ManyObjects:
         self._clock = clock or database.clock.recorded
         self._step = step
 
-    def change(self, asked: Sequence[Asked], terms: Terms, ruled: Ruled) -> list[Standing]:
+    def change(
+        self, asked: Sequence[Asked], terms: Terms, ruled: Ruled, before_write: Callable[[], None] = lambda: None
+    ) -> list[Standing]:
         """Makes what is asked of all objects, or nothing.
 
+        `before_write` is called when nothing is against the changes any more, before each attempt to write them.
         Raises what `judge` does, `IdempotencyKeyReused` and `StoreUnavailable`.
         """
         trace_id = terms.trace_id or new_trace_id()
         give_up = monotonic() + PATIENCE
         lapsed_by: datetime | None = None
         while True:
-            attempt = _Attempt(self._database, self._clock, self._step, asked, terms, trace_id, ruled, lapsed_by or self._clock())
+            lapses = lapsed_by or self._clock()
+            attempt = _Attempt(self._database, self._clock, self._step, asked, terms, trace_id, ruled, lapses, before_write)
             try:
                 return all_or_nothing(self._database, attempt.make)
             except _Lapsed as lapsed:
@@ -118,6 +122,7 @@ class _Attempt:
         trace_id: str,
         ruled: Ruled,
         lapsed_by: datetime,
+        before_write: Callable[[], None],
     ) -> None:
         self._database = database
         self._clock = clock
@@ -127,6 +132,7 @@ class _Attempt:
         self._trace_id = trace_id
         self._ruled = ruled
         self._lapsed_by = lapsed_by
+        self._before_write = before_write
         self.prepared: list[Prepared] = []
 
     def make(self, session: ClientSession | None) -> list[Standing]:
@@ -151,6 +157,7 @@ class _Attempt:
             if document is not None and len(document["outbox"]) + each.changes > MAX_OUTBOX:
                 raise Busy(f"the last {MAX_OUTBOX} changes of {asked.resource.name} wait for the audit trail", retry_after=2)
             self.prepared.append(each)
+        self._before_write()
         self._write(session)
         self._step("commit")
         return [each.standing for each in self.prepared]

@@ -18,5 +18,5 @@ class ObjectTypes:
         return statement.asked_type is not None and self._tenants.settled(tenant) is not None
 
     def tell(self, tenant: str) -> None:
-        """Notes, before it is written, that an object of the tenant has a type."""
+        """Notes, when nothing is against it any more and before it is written, that an object of the tenant has a type."""
         self._tenants.settle(tenant, word=True)

@@ -1,7 +1,7 @@
 """The one write that makes all changes of one object (DESIGN.md, "The idea").
 
 Its query names the `seq` that the object was read with, so that the whole of its tags can be set; what moves no `seq`, the end of a
-lease, is a condition of its own.  Its update appends one record for each tag to the `outbox`.
+lease and what the DMS tells, is a condition of its own.  Its update appends one record for each tag to the `outbox`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def prepare(
         told_of({"known": known}),
         trace_id,
     )
-    reply = None if terms.idempotency is None else kept.reply(asked, terms, standing, changed, at)
+    reply = None if terms.idempotency is None else kept.reply(asked, terms, standing, dict(rows) if asked.as_one else changed, at)
     new = {"tags": list(rows.values()), "known": known}
     if document is None:
         made = new_document(asked.resource, at) | new | {"seq": len(records), "outbox": records}
@@ -81,6 +81,7 @@ def prepare(
         update["$inc"] = {"seq": len(records)}
         update["$push"]["outbox"] = {"$each": records}
     if tells:
+        query["known"] = document.get("known")  # it moves no `seq`
         update["$set"]["known"] = known
     if reply is not None:
         query["replies.key"] = {"$nin": list(kept.keys(asked, terms))}

@@ -52,6 +52,23 @@ def test_reading(client: FlaskClient, path: str) -> None:
     assert HIDDEN not in answer.text
 
 
+AUDIT_VIEW = {"query": {"statement": "SELECT * FROM system:audit WHERE system:referredObjectId = 'o1'"}}
+
+
+@pytest.mark.parametrize("prefixes", [(), ("ocr",)])
+def test_what_was_is_limited_as_what_is(client: FlaskClient, token_store: TokenStore, prefixes: tuple[str, ...]) -> None:
+    """History, the audit view and the list of metadata show tags that begin so; nothing at all begins with none."""
+    for token, allowed in (("owner", Grant(frozenset(Permission))), ("reader", Grant(frozenset({Permission.READ}), prefixes))):
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token_store.create('default', token, allowed, ADMIN)}"
+        if token == "owner":
+            client.post("/metadata", json={"resource_id": "m1", "metadata": {"ocr": "seen", HIDDEN: "x"}})
+    told = [client.get(f"{OBJECT}/history"), client.post(SEARCH, json=AUDIT_VIEW), client.get("/metadata")]
+
+    assert [200, 200, 200] == [answer.status_code for answer in told]
+    assert [bool(prefixes)] * 3 == ["ocr" in answer.text for answer in told]
+    assert HIDDEN not in "".join(answer.text for answer in told)
+
+
 def test_reading_as_it_was(client: FlaskClient) -> None:
     """The rows as they stood show no more than the rows as they stand."""
     answer = client.get(f"{OBJECT}/tags?at=2999-01-01T00:00:00Z")

@@ -83,10 +83,12 @@ def list_metadata(call: Call) -> Response:
 
     In order of their ids.
     """
-    limit = call.arguments["limit"]
-    page = call.services.free_metadata.page(call.identity.tenant, after=call.arguments["cursor"] or "", limit=limit)
-    readable = [(free.id, _readable(call, free.tags)) for free in page]
-    response = json_answer([_document(resource_id, tags) for resource_id, tags in readable if tags])
+    limit, prefixes = call.arguments["limit"], call.identity.read_prefixes
+    # Not one without a readable key: the cursor would tell its id
+    page = call.services.free_metadata.page(
+        call.identity.tenant, after=call.arguments["cursor"] or "", limit=limit, prefixes=prefixes
+    )
+    response = json_answer([_document(free.id, _readable(call, free.tags)) for free in page])
     return paged(response, page[-1].id if len(page) == limit else None)
 
 

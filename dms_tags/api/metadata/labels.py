@@ -254,8 +254,8 @@ def list_labels(call: Call, correlation_id: str) -> Response:
         labels = metadata.labels_at(tenant, correlation_id, at)
     readable = [(definition, label) for definition, label in labels if call.identity.covers(Permission.READ, definition.id)]
     response = json_answer([schemas.label_document(definition, label) for definition, label in readable])
-    if missing is not None:
-        response.headers["X-Missing-Tags"] = ",".join(missing)
+    if missing is not None:  # of a tag that the caller may not read its absence is not told either
+        response.headers["X-Missing-Tags"] = ",".join(each for each in missing if call.identity.covers(Permission.READ, each))
     return response
 
 

@@ -6,7 +6,6 @@ acknowledged is in the answer.  The trail is read with majority read concern: no
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pymongo import ASCENDING, DESCENDING
 from dms_tags.audit.trail.entry import Entry
 from dms_tags.errors import Busy, Gone, StoreUnavailable
 from dms_tags.model import Resource
+from dms_tags.names import beginning
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.turn import Turn
 
@@ -148,7 +148,7 @@ class Trail:
         return self.while_cut_stands(resource.tenant, lambda cut: self._history(resource, size, page, cut))
 
     def _history_of(self, resource: Resource, size: int, page: int, prefixes: Sequence[str], cut: int) -> HistoryPage:
-        names = re.compile(f"^(?:{'|'.join(map(re.escape, prefixes))})")
+        names = beginning(prefixes)
         where = {"tenant": resource.tenant, "resource": resource.name, "position": {"$gt": cut}, "name": names}
         with store_errors():
             newest_first = [("revision", DESCENDING)]

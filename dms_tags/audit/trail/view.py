@@ -6,7 +6,6 @@ what an index can answer, as in every other question to the trail.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +19,7 @@ from dms_tags.audit.trail.filters import Filters
 from dms_tags.audit.trail.query import Plan, TrailQuery
 from dms_tags.audit.trail.trail import Trail
 from dms_tags.model import Kind, Resource
+from dms_tags.names import beginning
 from dms_tags.query.audit import AuditStatement
 from dms_tags.query.moments import Clock
 from dms_tags.store.database import Database, store_errors
@@ -80,7 +80,7 @@ class AuditView:
         )
         more: Document = _between(start, end) if of is not None else {"resource": OBJECTS}
         if prefixes is not None:
-            more["name"] = re.compile(f"^(?:{'|'.join(map(re.escape, prefixes))})")
+            more["name"] = beginning(prefixes)
         self._trail.wait_for(tenant, of)
 
         def read(cut: int) -> ViewPage:

@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 
 from dms_tags.app import create_app
+from dms_tags.identity.model import Permission
+from dms_tags.identity.store import Grant, TokenStore
 from dms_tags.metadata import store
 from dms_tags.metadata.definitions import HOLD_SECONDS
 from dms_tags.settings import Settings
-from tests.support.app import Service
+from dms_tags.store.database import Database
+from tests.support.app import Service, running
+from tests.support.identity import ADMIN
 from tests.support.metadata import body_of, define, put, refused
 from tests.support.openapi import documented
 
@@ -115,6 +119,22 @@ def test_who_lacks_a_mandatory_tag(service: Service) -> None:
     refused(service.client.get(f"/tags/{region}/missing"), 400, "invalid_request_error", "parameter_missing")
     refused(service.client.get(f"/tags/{region}/missing?correlation_type=wan"), 400, "invalid_request_error", "parameter_invalid")
     refused(service.client.get(f"/tags/tag_{'0' * 26}/missing?correlation_type=site"), 404, "not_found_error", "tag_not_found")
+
+
+def test_what_is_missing_tells_nothing_of_other_tags(memory: Database, token_store: TokenStore) -> None:
+    """Of tags that the caller may not read it is not told either which a resource lacks, and thereby which it has."""
+    with running(Settings(mongo_uri="mongomock://", auth="none"), memory) as service:
+        shown, hidden = (define(service, mandatory_on=["site"]) for _ in range(2))
+        put(service, hidden, "site-1", "x")
+        grant = Grant(frozenset({Permission.READ}), (shown,))
+        reader = {"Authorization": f"Bearer {token_store.create('default', 'reader', grant, ADMIN)}"}
+        client = create_app(Settings(mongo_uri="mongomock://", auth="tokens"), database=memory).test_client()
+        told = {
+            site: client.get(f"/resources/{site}/tags?correlation_type=site", headers=reader).headers["X-Missing-Tags"]
+            for site in ("site-1", "site-2")
+        }
+
+    assert {"site-1": shown, "site-2": shown} == told
 
 
 def test_a_page_looks_at_so_many_and_no_more(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,6 +116,27 @@ def test_sent_again(service: Service) -> None:
     refused(set_to(service, {"floor": "5"}, Idempotency_Key="k1"), 422, "invalid_request_error", "idempotency_key_reused")
 
 
+def test_sent_again_by_who_may_not_read(memory: Database, token_store: TokenStore) -> None:
+    """The answer is the one that was given: keys that others have set since are not in it."""
+    client = create_app(Settings(mongo_uri="mongomock://", auth="tokens"), database=memory).test_client()
+    owner, writer = (
+        {"Authorization": f"Bearer {token_store.create('default', name, Grant(frozenset(allowed)), ADMIN)}"}
+        for name, allowed in (("owner", Permission), ("writer", [Permission.WRITE]))
+    )
+    client.put(PATH, json={"metadata": {"floor": "3"}}, headers=owner)
+    sent = {"json": {"metadata": {"floor": "3", "room": "B"}}, "headers": {**writer, "Idempotency-Key": "k1"}}
+    first = client.put(PATH, **sent)
+    client.put(PATH, json={"metadata": {"floor": "4", "secret": "x"}}, headers=owner)
+    again = client.put(PATH, **sent)
+
+    assert {"floor": "3", "room": "B"} == body_of(first)["metadata"]
+    assert (first.json, first.headers["ETag"], "true") == (
+        again.json,
+        again.headers["ETag"],
+        again.headers["Idempotent-Replayed"],
+    )
+
+
 def test_pages(service: Service) -> None:
     """Metadata is listed by resource, page by page; what was removed is not in it, nor is what a resource is labelled with."""
     for number in range(5):
@@ -229,6 +250,9 @@ def test_who_may(memory: Database, token_store: TokenStore) -> None:
     hidden, none = (client.get(f"/metadata/{name}", headers=headers["reader"]) for name in ("r2", "r3"))
     assert (404, hidden.json) == (none.status_code, {**(none.json or {}), "message": "there is no metadata of r2"})
     assert ["r1"] == [each["resource_id"] for each in body_of(client.get("/metadata", headers=headers["reader"]))]
+    told = [client.get(f"/metadata?limit=1{more}", headers=headers["reader"]) for more in ("", "&cursor=r1")]
+    assert [True, False] == ["Link" in page.headers for page in told]
+    assert "r2" not in "".join(page.text + str(page.headers) for page in told)
     seen = client.get("/metadata/r1", headers=headers["reader"]).headers["ETag"]
     client.put("/metadata/r1", json={"metadata": {"public": "1", "secret": "3"}}, headers=headers["every"])
     assert seen == client.get("/metadata/r1", headers=headers["reader"]).headers["ETag"]
