@@ -6,6 +6,7 @@ to the same document's `outbox` (DESIGN.md, "The idea").  Nothing in here speaks
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -15,6 +16,8 @@ from dms_tags.store.documents import Document, held, new_document, origin, recor
 
 MAX_OUTBOX: Final = 1000
 """Changes of one resource that may wait for the relay; one more is refused, since each makes the next one slower."""
+
+_of_an_actor = re.compile(r"(?:token|jwt|session|cli|system|none)/.*/").match
 
 KEPT_REPLIES: Final = 32
 """Idempotency keys that a resource remembers (API.md section 1)."""
@@ -150,10 +153,15 @@ def creation(change: Change, at: datetime) -> Creation:
 
 
 def reply_keys(change: Change) -> tuple[str, ...]:
-    """What the change's idempotency key is kept as: it is its actor's own.  Version 0.1.0 kept the key alone."""
+    """What the change's idempotency key is kept as: it is its actor's own.  Version 0.1.0 kept the key alone.
+
+    A key that is spelt as one of an actor's is not looked for alone: it would find what that actor was answered.
+    """
     if change.idempotency is None:
         return ()
-    return f"{change.actor.kind}/{change.actor.name}/{change.idempotency.key}", change.idempotency.key
+    key = change.idempotency.key
+    own = f"{change.actor.kind}/{change.actor.name}/{key}"
+    return (own,) if _of_an_actor(key) else (own, key)
 
 
 def reply(change: Change, verb: Verb, change_id: str, trace_id: str, at: datetime) -> Document:

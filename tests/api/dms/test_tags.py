@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
 
-from tests.support.app import Service
+from dms_tags.identity.model import Permission
+from dms_tags.identity.store import Grant, TokenStore
+from dms_tags.settings import Settings
+from dms_tags.store.database import Database
+from tests.support.app import Service, running
+from tests.support.identity import ADMIN
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 TRACE = "1234567887654321"
@@ -406,6 +412,22 @@ def test_refused_changes_leave_no_entry(service: Service) -> None:
     post(service, "o1/tags/tag1/state/2?overwrite=true&traceIdMustMatch=true", "ff")
 
     assert 1 == len(service.entries())
+
+
+def test_a_key_that_is_spelt_as_another_actors(database: Database, settings: Settings) -> None:
+    """It is its sender's own: it is neither answered with what the other was told, nor as if the change was made."""
+    with running(replace(settings, auth="tokens")) as service:
+        tokens = TokenStore(database, service.services.store)
+        ann, bob = (
+            {"Authorization": f"Bearer {tokens.create('default', name, Grant(frozenset({Permission.WRITE})), ADMIN)}"}
+            for name in ("ann", "bob")
+        )
+        theirs = service.client.post("/api/dms/objects/o1/tags/tagb/state/1", headers={**ann, "Idempotency-Key": "k1"})
+        own = service.client.post("/api/dms/objects/o1/tags/taga/state/1", headers={**bob, "Idempotency-Key": "token/ann/k1"})
+
+        assert [200, 200] == [theirs.status_code, own.status_code]
+        assert "Idempotent-Replayed" not in own.headers
+        assert [("tagb", "ann"), ("taga", "bob")] == [(each["name"], each["createdBy"]) for each in service.entries()[-2:]]
 
 
 class TestIdempotencyKey:
