@@ -8,13 +8,15 @@ Every proof holds as before, since none is over what goes.  Each step can be cut
     3. the name goes from the entries, from what is kept to answer repeated requests, and from objects as their creator's
     4. the key goes, and with it the last place that has the name
 
+The third goes for those too who have no entry: whom the DMS told as an object's creator, and who told of objects alone.
+
 Entries of schema 1 have the name in their leaves, and keep it; so do files that were exported or archived before.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -30,6 +32,9 @@ from dms_tags.store.registry import Registry
 from dms_tags.tags.store import TagStore
 
 TAG: Final = "erasure"
+KINDS: Final = ("token", "jwt", "session", "cli", "none")
+"""The kinds of actors that persons are."""
+
 BATCH: Final = 1_000
 RESOURCES: Final = 20_000
 """Documents that are looked through at once for kept answers, which no index finds by their actor."""
@@ -37,11 +42,15 @@ RESOURCES: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What an order did: to how many actors of the name, in how many entries; `keep` are those that hold the name for ever."""
+    """What an order did: to how many actors of the name, in how many entries; `keep` are those that hold the name for ever.
+
+    `beside` is how often the name went from a resource's document, as its creator's or with the answers that were kept for it.
+    """
 
     actors: int
     entries: int
     keep: int
+    beside: int = 0
 
 
 class Eraser:
@@ -79,11 +88,12 @@ class Eraser:
             self._settle(tenant)
             self._step("entries")
             entries += self._from_entries(tenant, actor)
-            self._step("answers")
-            self._from_answers(tenant, actor)
+        self._step("answers")
+        beside = self._from_answers(tenant, name, KINDS if kind is None else (kind,))
+        for actor in actors:
             self._step("key")
             self._keys.drop(tenant, actor)
-        return Erased(len(actors), entries, self._earlier(tenant, name, kind))
+        return Erased(len(actors), entries, self._earlier(tenant, name, kind), beside)
 
     def erase_reason(self, tenant: str, position: int, by: Actor) -> None:
         """Erases the reason of one entry.  Raises `NotFound` where it has none, `Gone` where it was archived."""
@@ -137,21 +147,24 @@ class Eraser:
                     nameless = {"$set": {"createdBy": None, "erased": sorted(erased)}}
                     done += self._database.trail.update_many({"_id": {"$in": some}}, nameless).modified_count
 
-    def _from_answers(self, tenant: str, actor: Actor) -> None:
-        """Drops what is kept under the actor's idempotency keys, and the name where it is that of an object's creator."""
-        theirs = {"$regex": f"^{re.escape(f'{actor.kind}/{actor.name}/')}"}
+    def _from_answers(self, tenant: str, name: str, kinds: Sequence[str]) -> int:
+        """Drops what is kept under the actors' idempotency keys, and the name where it is that of an object's creator; how often."""
+        theirs = {"$regex": f"^(?:{'|'.join(kinds)})/{re.escape(name)}/"}
+        tags = self._database.tags
+        done = 0
         for documents in self._ranges(tenant):
             with store_errors():
-                self._database.tags.update_many(
-                    {"_id": documents, "replies.key": theirs}, {"$pull": {"replies": {"key": theirs}}}
-                )
+                kept = tags.update_many({"_id": documents, "replies.key": theirs}, {"$pull": {"replies": {"key": theirs}}})
+                done += kept.modified_count
                 for creator in ("known.by", "known.first.by"):
-                    self._database.tags.update_many({"_id": documents, creator: actor.name}, {"$set": {creator: None}})
+                    done += tags.update_many({"_id": documents, creator: name}, {"$set": {creator: None}}).modified_count
         for collection in EXPIRING:
             made = Registry(self._database, collection)
-            made.forget(f"{tenant}/{actor.kind}/{actor.name}/")
-            if actor.kind == "session":
-                made.forget(f"{tenant}/{actor.name}/")
+            for kind in kinds:
+                made.forget(f"{tenant}/{kind}/{name}/")
+            if "session" in kinds and name not in KINDS:
+                made.forget(f"{tenant}/{name}/")
+        return done
 
     def _ranges(self, tenant: str) -> Iterator[Mapping[str, Any]]:
         """All documents of a tenant, in ranges of their ids: no look through them takes longer than a call may."""

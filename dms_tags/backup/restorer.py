@@ -22,6 +22,7 @@ from dms_tags.audit.log.store import BATCH, Log
 from dms_tags.audit.trail.entry import Entry
 from dms_tags.backup import folder as backups
 from dms_tags.backup import records
+from dms_tags.backup.erasures import Erasures
 from dms_tags.backup.folder import Set, Spoilt, TrailOf
 from dms_tags.backup.kept import KEPT
 from dms_tags.backup.resources import replayed, with_rest
@@ -191,8 +192,9 @@ def _trail_files(tenant: str) -> tuple[str, str]:
 
 
 def _entries(sets: Sequence[Set], trail: TrailOf) -> Iterator[Entry]:
-    """A tenant's entries after the cut, from all sets.  Raises `Spoilt` where one is missing."""
+    """A tenant's entries after the cut, from all sets, less what was erased of them.  Raises `Spoilt` where one is missing."""
     position = trail.cut
+    erasures = Erasures.of(sets, trail.tenant)
     for kept in sets:
         part = kept.trails.get(trail.tenant)
         if part is None or part.last <= position:
@@ -206,6 +208,7 @@ def _entries(sets: Sequence[Set], trail: TrailOf) -> Iterator[Entry]:
             if entry["position"] != position + 1 or entry["tenant"] != trail.tenant:
                 raise Spoilt(f"position {position + 1} of {trail.tenant} is missing in {file}")
             position += 1
+            erasures.carry_out(entry)
             yield entry
     if position != trail.last:
         raise Spoilt(f"position {position + 1} of {trail.tenant} is in none of the sets")

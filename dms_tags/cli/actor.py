@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from dms_tags.audit.erasure import Eraser
+from dms_tags.audit.erasure import KINDS, Eraser
 from dms_tags.audit.trail.relay import Relay
 from dms_tags.audit.trail.trail import Trail
 from dms_tags.chains.sessions import SessionStore
@@ -20,7 +20,6 @@ from dms_tags.identity.store import TokenStore
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
 
-KINDS: Final = ("token", "jwt", "session", "cli", "none")
 REFUSED_EVERYWHERE: Final = timedelta(seconds=10)
 """For so long a service may still take what was revoked."""
 
@@ -49,7 +48,7 @@ def _erase(name: str, kind: str | None, tenant: str) -> None:
         with _eraser(database) as eraser:
             done = eraser.erase(tenant, name, kind, operator())
         forgotten = sum(credentials.forget(tenant, name) for credentials in stores)
-    if not done.actors and not forgotten and not done.keep:
+    if not done.actors and not forgotten and not done.keep and not done.beside:
         raise Ended(f"nothing in {tenant} is known of an actor of that name", NOTHING)
     screen.say(f"erased from {done.entries} entries of {tenant}; every proof of them holds as before")
     if done.keep:

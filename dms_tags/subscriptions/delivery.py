@@ -113,8 +113,10 @@ class Delivery:
                 page = await self._next()
                 for event in page.events:
                     self._pass(event.position - 1)
-                    await self._deliver(event)
-                self._pass(page.reached)
+                    if not await self._deliver(event):
+                        break
+                else:
+                    self._pass(page.reached)
         except Ended:
             return
         except Gone as error:
@@ -157,17 +159,20 @@ class Delivery:
             for wait in waits:
                 wait.cancel()
 
-    async def _deliver(self, event: Event) -> None:
-        body = await self._proven(event) if self.subscription.proofs else event.body
+    async def _deliver(self, event: Event) -> bool:
+        """Sends an event until it is taken; False: it is to be read again first, so much time has gone by."""
         while True:
+            body = await self._proven(event) if self.subscription.proofs else event.body
             await self._until_due()
             if self._ending.is_set() or not await self._desk.clear() or self._ending.is_set():
                 raise Ended
+            if event.stale:
+                return False
             refused = await self._attempt(event.position, body)
             if refused is None:
                 self.cursor.taken(event.position, self._desk.now())
                 self.touched = self.urgent = True
-                return
+                return True
             await self._failed(refused)
 
     async def _attempt(self, position: int, body: bytes) -> str | None:

@@ -11,6 +11,7 @@ import json
 from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
+from time import monotonic
 from typing import Any, Final
 
 from pymongo import ASCENDING
@@ -31,15 +32,24 @@ READ: Final = 500
 PAGE: Final = 100
 """Events that a subscription which is behind reads at once."""
 
+FRESH_SECONDS: Final = 10.0
+"""For so long what was read is sent as it was read: in what is older a name may be that was erased since."""
+
 SPAN: Final = 20_000
 """Positions that one such read goes over, at most, however few of them are of interest."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """An entry and what is sent of it."""
+    """An entry and what is sent of it; `read_at` is when it was read, by the process's own clock."""
 
     entry: Entry
+    read_at: float
+
+    @property
+    def stale(self) -> bool:
+        """Whether it has to be read again before it is sent."""
+        return monotonic() > self.read_at + FRESH_SECONDS
 
     @property
     def position(self) -> int:
@@ -77,12 +87,13 @@ class Window:
     def poll(self) -> list[Event]:
         """What the trail has after the window.  Raises `StoreUnavailable`."""
         where = {"tenant": self._tenant, "position": {"$gt": self.head}}
+        at = monotonic()
         with store_errors():
             entries = list(
                 self._trail.entries.find(where, sort=[("position", ASCENDING)], limit=READ, hint="position", batch_size=READ)
             )
         # Positions are dense: what follows a gap waits until that is explained, by the archive or by whoever asks for it
-        return [Event(entry) for number, entry in enumerate(entries, self.head + 1) if entry["position"] == number]
+        return [Event(entry, at) for number, entry in enumerate(entries, self.head + 1) if entry["position"] == number]
 
     def take(self, events: list[Event]) -> None:
         """Moves the window on, and wakes whoever waits for that."""
@@ -101,7 +112,9 @@ class Window:
         return self._moved
 
     def page(self, selection: Selection, after: int) -> Page | None:
-        """What comes after a position; None where the window does not reach back that far."""
+        """What comes after a position; None where the window does not reach back that far, or no longer."""
+        while self._events and self._events[0].stale:
+            self._events.popleft()
         first = self.head - len(self._events)
         if after < first:
             return None
@@ -113,9 +126,10 @@ class Window:
         """What comes after a position, read from the trail.  Raises `Gone` where it was archived, and `StoreUnavailable`."""
         until = min(self.head, after + SPAN)
         where = {"tenant": self._tenant, "position": {"$gt": after, "$lte": until}, **selection.filter()}
+        at = monotonic()
         with store_errors():
             entries = list(self._trail.entries.find(where, sort=[("position", ASCENDING)], limit=PAGE))
         cut = self._trail.cut(self._tenant)  # read after the entries, which are removed only below a cut that was moved before
         if after < cut:
             raise gone(cut)
-        return Page([Event(entry) for entry in entries], entries[-1]["position"] if len(entries) == PAGE else until)
+        return Page([Event(entry, at) for entry in entries], entries[-1]["position"] if len(entries) == PAGE else until)

@@ -21,7 +21,9 @@ from dms_tags.audit.verify.database import verify_database
 from dms_tags.audit.verify.file import verify_file
 from dms_tags.audit.verify.report import Report
 from dms_tags.errors import NotFound
-from dms_tags.model import Action, Actor, Change, Conditions, Idempotency, Kind, Resource, Verb
+from dms_tags.model import Action, Actor, Change, Conditions, Idempotency, Kind, Resource, Terms, Verb
+from dms_tags.objects.model import Asked, Manner, Properties
+from dms_tags.objects.store import ObjectStore
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
@@ -90,7 +92,7 @@ def test_the_name_is_nowhere_and_everything_holds(bench: Bench) -> None:
     assert {"audit_trail", "actor_keys", "tags"} == bench.holders()
     assert 0 == bench.verified().status
 
-    assert Erased(1, 5, 0) == bench.eraser().erase("default", NAME, None, OPERATOR)
+    assert Erased(1, 5, 0, 10) == bench.eraser().erase("default", NAME, None, OPERATOR)
 
     assert set() == bench.holders()
     after, part = bench.export("after"), bench.export("part", Filters(object_id="o3"), proofs=True)
@@ -118,7 +120,7 @@ def test_who_comes_back_is_somebody_else(bench: Bench) -> None:
     made = list(bench.database.trail.find({"$or": [{"createdBy": NAME}, {"erased": ["createdBy"]}]}))
     assert 6 == len(made)
     assert 2 == len({entry["actorCommitment"] for entry in made})
-    assert Erased(1, 1, 0) == bench.eraser().erase("default", NAME, None, OPERATOR)
+    assert Erased(1, 1, 0, 2) == bench.eraser().erase("default", NAME, None, OPERATOR)
     assert set() == bench.holders()
 
 
@@ -243,6 +245,23 @@ def test_entries_of_schema_1_keep_the_name(database: Database, settings: Setting
     assert {"audit_trail"} == bench.holders("anna")
     assert done.keep == database.trail.count_documents({"createdBy": "anna"})
     assert 0 == bench.verified().status
+
+
+def test_who_has_no_entry_is_erased_too(bench: Bench) -> None:
+    """The name of whom the DMS told as a creator, and of who told of an object or asked for nothing new under a key, is gone."""
+    store = ObjectStore(bench.database, bench.store)
+    terms = Terms(Actor("eve", "jwt"), idempotency=Idempotency("k", "f"))
+    for object_id, told in (("o8", Properties(type="letter")), ("o9", Properties(created_by="mallory"))):
+        asked = Asked(Resource("default", Kind.OBJECT, object_id), Manner.MAKE, told=told)
+        store.change(asked, terms, lambda change: change)
+    assert {"tags"} == bench.holders("eve")
+
+    assert Erased(0, 0, 0, 5) == bench.eraser().erase("default", "eve", None, OPERATOR)
+    assert Erased(0, 0, 0, 1) == bench.eraser().erase("default", "mallory", "token", OPERATOR)
+
+    assert set() == bench.holders("eve")
+    assert {"audit_trail", "actor_keys", "tags"} == bench.holders()
+    assert Erased(0, 0, 0, 0) == bench.eraser().erase("default", "eve", None, OPERATOR)
 
 
 def test_an_export_by_name_is_recorded_without_it(bench: Bench) -> None:

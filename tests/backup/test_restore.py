@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from dms_tags.audit.archive import Archiver
+from dms_tags.audit.erasure import Eraser
 from dms_tags.audit.log.keys import SigningKey
 from dms_tags.audit.log.signer import Checkpointer
 from dms_tags.audit.trail.relay import Relay
 from dms_tags.audit.trail.timetravel import Past
+from dms_tags.audit.trail.trail import Trail
 from dms_tags.audit.verify.database import verify_database
 from dms_tags.audit.verify.report import HOLDS
 from dms_tags.backup import folder as backups
@@ -21,7 +24,7 @@ from dms_tags.backup import target as place
 from dms_tags.backup.restorer import Restorer
 from dms_tags.backup.writer import Backup
 from dms_tags.errors import CannotStart
-from dms_tags.model import Actor, Kind, Resource
+from dms_tags.model import Actor, Change, Kind, Resource, Verb
 from dms_tags.serving.mongod import Client, eventually
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
@@ -111,6 +114,38 @@ def test_a_restore_that_is_cut_off(
     before, after = (contents(mongo_client, database) for database in (signing.database, target.tags.database.name))
     assert before["audit_trail"] == after["audit_trail"]
     assert HOLDS == verify_database(target, "second", [], None, lambda _done, _total: None).status
+
+
+def test_what_was_erased_stays_erased(database: Database, signing: Settings, folder: Path, target: Database) -> None:
+    """Names and reasons that were erased between two backups are in the sets of before, and not in what is restored."""
+    store, relay, checkpointer = TagStore(database), Relay(database), Checkpointer.of(database, signing)
+
+    def settle(tenant: str = "default") -> None:
+        Trail(database).wait_for(tenant, move=relay.run_once)
+
+    for number in range(3):
+        for actor in (Actor("mallory", "token"), Actor("mallory", "jwt"), Actor("bob", "token")):
+            of = Resource("default", Kind.OBJECT, f"o{number}")
+            store.change(Change(of, "ocr", Verb.SET, actor, number, reason=f"by {actor.kind} of {actor.name}"))
+    settle()
+    Backup(database, checkpointer, store).make(folder)
+    eraser = Eraser(database, store, settle)
+    eraser.erase("default", "mallory", "token", Actor("root", "cli"))
+    (position,) = (entry["position"] for entry in database.trail.find({"createdBy": "bob", "state": 1}))
+    eraser.erase_reason("default", position, Actor("root", "cli"))
+    settle()
+    Backup(database, checkpointer, store).make(folder)
+    relay.release()
+
+    Restorer(target).restore(backups.sets(folder))
+
+    before, after = ({entry["_id"]: entry for entry in each.trail.find()} for each in (database, target))
+    assert before == after
+    assert 3 == sum(entry["erased"] == ["createdBy"] for entry in after.values())
+    assert {"mallory": 3, "bob": 3} == Counter(
+        entry["createdBy"] for entry in after.values() if entry["createdBy"] in ("mallory", "bob")
+    )
+    assert HOLDS == verify_database(target, "default", [], None, lambda _done, _total: None).status
 
 
 def test_two_at_once(saved: list[backups.Set], target: Database) -> None:

@@ -191,6 +191,24 @@ def test_anything_else_is_tried_again(memory: Database, status: int) -> None:
     assert [] == desk.paused
 
 
+@pytest.mark.parametrize("grow", [0, 20], ids=["from the trail", "from the window"])
+def test_a_name_that_was_erased_meanwhile(memory: Database, monkeypatch: pytest.MonkeyPatch, grow: int) -> None:
+    """What waited for its receiver is read again before it is sent: neither name nor reason that went meanwhile is told."""
+    trails.fill(memory, 20, by="mallory", earlier=0)
+    desk = Desk()
+
+    def erase() -> None:
+        memory.trail.update_many({}, {"$set": {"createdBy": None, "reason": None, "erased": ["createdBy", "reason"]}})
+
+    desk.on_wait = erase
+    monkeypatch.setattr(reading, "monotonic", lambda: (desk.at - AT).total_seconds())
+    script = Script(desk, lambda _: 200 if desk.at >= AT + timedelta(minutes=1) else 503)
+    work(memory, script, subscription(), last=20, grow=grow)
+
+    assert list(range(1, 21)) == script.taken
+    assert {(None, None)} == {(body["data"]["createdBy"], body["data"]["reason"]) for body in script.bodies}
+
+
 def test_410_pauses(memory: Database) -> None:
     """A receiver that wants no more is not asked again."""
     trails.fill(memory, 3)
