@@ -92,7 +92,11 @@ class _Checked(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         addresses = await _addresses(host, port)
         for address in addresses:
-            self._networks.require(address, tls=self._tls)
+            try:
+                self._networks.require(address, tls=self._tls)
+            except NotAllowed as error:
+                # Whoever subscribes reads it: what a name of the operator's own network leads to is not told
+                raise NotAllowed(str(error).replace(address, host)) from error
         failed: Exception = httpcore.ConnectError(f"{host} has no address")
         for number, address in enumerate(addresses):
             # Of several addresses one that does not answer must not take the time of the others
