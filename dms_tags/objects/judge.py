@@ -129,8 +129,9 @@ def _ruled_steps(asked: Asked, steps: Sequence[Step], document: Document | None,
     carried = 0 if document is None else len(document["tags"])
     left = carried + sum({Verb.ADD: 1, Verb.DELETE: -1}.get(step.verb, 0) for step in checked)
     if left > MAX_TAGS:
+        # How many it carries is not told: the caller may not be one who may read them
         raise TooManyTags(
-            f"{asked.resource.name} carries {carried} tags and would carry {left}: {MAX_TAGS} is the most; remove some first"
+            f"{asked.resource.name} would carry more than {MAX_TAGS} tags, the most that one may; remove some first"
         )
     return checked
 

@@ -256,6 +256,7 @@ def test_fifty_tags_after_the_write(service: Service) -> None:
     answer = service.client.post(f"{ROOT}/o1", json=body((None, [[name, 1] for name in names[49:]])))
 
     assert (409, "too-many-tags") == problem(refused)
+    assert "object/o1 would carry more than 50 tags" in (refused.json or {})["detail"]
     assert set(names[49:]) == states(answer).keys()
     assert 400 == patch(service.client, "o2", *[[name, 1] for name in names[:51]]).status_code
 
