@@ -21,8 +21,8 @@ from dms_tags.audit.verify.database import verify_database
 from dms_tags.audit.verify.file import verify_file
 from dms_tags.audit.verify.report import Report
 from dms_tags.errors import NotFound
-from dms_tags.model import Action, Actor, Change, Conditions, Idempotency, Kind, Resource, Terms, Verb
-from dms_tags.objects.model import Asked, Manner, Properties
+from dms_tags.model import Action, Actor, Change, Conditions, Idempotency, Kind, Properties, Resource, Terms, Verb
+from dms_tags.objects.model import Asked, Manner
 from dms_tags.objects.store import ObjectStore
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database

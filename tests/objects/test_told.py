@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from dms_tags.errors import RevisionMismatch
-from dms_tags.model import Actor, Change, Conditions, Kind, Resource, Terms
-from dms_tags.objects.model import Asked, Manner, Properties
+from dms_tags.model import Actor, Change, Conditions, Kind, Properties, Resource, Terms
+from dms_tags.objects.model import Asked, Manner
 from dms_tags.objects.store import ObjectStore
 from tests.support.app import Service
 from tests.support.objects import ROOT, body, patch, patch_many, properties_of
