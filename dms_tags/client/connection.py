@@ -31,7 +31,7 @@ class Connection:
     def to(cls, url: str | None, token: str | None, tenant: str | None) -> Self:
         """What is not given comes from `DMS_TAGS_URL`, `DMS_TAGS_TOKEN` or the file that `DMS_TAGS_TOKEN_FILE` names.
 
-        Raises ValueError for an address that is none.
+        Raises ValueError for an address that is none, and for a token that cannot be read or is none.
         """
         url = url or os.environ.get("DMS_TAGS_URL") or DEFAULT_URL
         if not url.startswith(("http://", "https://")):
@@ -39,6 +39,10 @@ class Connection:
         headers = {"User-Agent": f"dms-tags/{__version__}", "Accept": "application/json"}
         token = token or _token_of_environment()
         if token:
+            if not (token.isascii() and token.isprintable()) or " " in token:
+                raise ValueError(
+                    "the token has blanks, line ends or letters that are no ASCII: no token has those; was more than it copied?"
+                )
             headers["Authorization"] = f"Bearer {token}"
         if tenant:
             headers["X-ID-TENANT-NAME"] = tenant
@@ -101,4 +105,9 @@ def _is_loopback(host: str) -> bool:
 
 def _token_of_environment() -> str | None:
     file = os.environ.get("DMS_TAGS_TOKEN_FILE")
-    return Path(file).read_text(encoding="utf-8").strip() if file else os.environ.get("DMS_TAGS_TOKEN")
+    if not file:
+        return os.environ.get("DMS_TAGS_TOKEN", "").strip()
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"DMS_TAGS_TOKEN_FILE={file} cannot be read: {error}") from error

@@ -93,7 +93,7 @@ class Embedded:
         """
         if not create and not self.exists:
             raise CannotStart(
-                f"there is no store in {self._settings.data}: set DMS_TAGS_MONGO_URI or DMS_TAGS_DATA to the service's; "
+                f"there is no store in {self._data}: set DMS_TAGS_MONGO_URI or DMS_TAGS_DATA to the service's; "
                 "`dms-tags serve` creates one"
             )
         binary = find_mongod(self._settings.mongod)

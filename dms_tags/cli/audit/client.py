@@ -207,6 +207,8 @@ def _client() -> Iterator[httpx.Client]:
         hint = ""
         if error.status == httpx.codes.UNAUTHORIZED:
             hint = f"; {remote.token_hint()}"
+        elif error.status == httpx.codes.NOT_FOUND:
+            hint = remote.path_hint()
         elif isinstance(error.__cause__, httpx.ConnectError):
-            hint = f"; {remote.address_hint()}"
+            hint = f"{remote.proxy_hint()}; {remote.address_hint()}"
         raise CannotStart(f"{error}{hint}") from error

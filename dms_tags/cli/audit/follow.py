@@ -59,8 +59,8 @@ def follow(form: str, cursor: Path, after: int | None, **filters: Any) -> None:
     """
     kept = _read(cursor)
     begin = after if kept is None else kept
-    write = siem.form(form, httpx.URL(Connection.to(None, None, None).url).host)
     with remote.calling() as client:
+        write = siem.form(form, httpx.URL(Connection.to(None, None, None).url).host)
         try:
             for batch in client.event_batches(after=begin, patience=PATIENCE_SECONDS, **filters):
                 kept = _pass_on(batch, write, cursor, kept)

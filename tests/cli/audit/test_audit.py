@@ -19,6 +19,7 @@ from werkzeug.serving import make_server
 from dms_tags.audit.log.keys import SigningKey
 from dms_tags.audit.log.note import Verifier
 from dms_tags.cli.main import main
+from dms_tags.serving.mongod import free_port
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from tests.support.app import Service, running
@@ -58,6 +59,26 @@ def test_query(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     assert [entry["position"] for entry in service.entries() if entry["name"] == "ocr"] == [line["position"] for line in lines]
+
+
+@pytest.mark.usefixtures("service")
+def test_a_service_on_this_machine_is_asked_past_the_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A proxy of the environment could not reach it; where one is asked for a service elsewhere, a failure names it."""
+    for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, f"http://user:secret@127.0.0.1:{free_port()}")
+    assert 0 == main(["audit", "query", "--limit", "1"])
+    assert 0 == main(["audit", "export", "--out", str(tmp_path / "export.ndjson")])
+    monkeypatch.setenv("DMS_TAGS_URL", "http://tags.example")
+    capsys.readouterr()
+
+    assert 2 == main(["audit", "query"])
+    said = capsys.readouterr().err
+    assert "through the proxy http://127.0.0.1:" in said
+    assert "secret" not in said
 
 
 def test_export_and_verify_offline(service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
