@@ -41,14 +41,17 @@ class Identity:
         """Raises `Forbidden` unless the caller has `permission` for tags called `name`."""
         self.require(permission)
         if not self.covers(permission, name):
-            raise Forbidden(f"the permission {permission} does not cover tags called {name!r}")
+            prefixes = self._prefixes(permission)
+            names = f"names that begin with {' or '.join(map(repr, prefixes))}" if prefixes else "no names"
+            raise Forbidden(f"the permission {permission} does not cover tags called {name!r}: it is limited to {names}")
 
     def covers(self, permission: Permission, name: str) -> bool:
         """Whether the permission's prefixes, if it has any, cover the name."""
-        prefixes = self.read_prefixes if permission is Permission.READ else self.write_prefixes
-        if prefixes is None or permission not in (Permission.READ, Permission.WRITE):
-            return True
-        return name.startswith(prefixes)
+        prefixes = self._prefixes(permission)
+        return prefixes is None or name.startswith(prefixes)
+
+    def _prefixes(self, permission: Permission) -> tuple[str, ...] | None:
+        return {Permission.READ: self.read_prefixes, Permission.WRITE: self.write_prefixes}.get(permission)
 
 
 EVERYTHING: Final = frozenset(Permission)

@@ -69,6 +69,14 @@ def test_what_was_is_limited_as_what_is(client: FlaskClient, token_store: TokenS
     assert HIDDEN not in "".join(answer.text for answer in told)
 
 
+def test_a_refusal_says_what_the_permission_is_limited_to(client: FlaskClient) -> None:
+    """A prefix such as `ocr:` opens no tag `ocr`: whoever took it for one reads why."""
+    answer = client.get(f"{OBJECT}/tags/{HIDDEN}")
+
+    assert 403 == answer.status_code
+    assert "limited to names that begin with 'ocr'" in (answer.json or {})["detail"]
+
+
 def test_reading_as_it_was(client: FlaskClient) -> None:
     """The rows as they stood show no more than the rows as they stand."""
     answer = client.get(f"{OBJECT}/tags?at=2999-01-01T00:00:00Z")
