@@ -21,6 +21,11 @@ from dms_tags.errors import NotFound
 
 DOCUMENTS: Final = files("dms_tags") / "docs"
 ASSETS: Final[Mapping[str, str]] = {"page.css": "text/css", "page.js": "text/javascript"}
+SECTIONS: Final = (
+    *("tags", "objects", "workflow", "definitions", "events", "subscriptions", "audit"),
+    *("metadata", "chains", "operation", "console", "pages"),
+)
+"""The sections of calls as people read them: what the service is for comes first."""
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 PAGE: Final[Mapping[str, Any]] = {"description": "A page", "content": {"text/html": {"schema": {"type": "string"}}}}
@@ -61,7 +66,8 @@ def docs(call: Call) -> Response:
             if method in METHODS:
                 entry = (path, method, operation, example(document, path, method, operation))
                 groups.setdefault(operation["tags"][0], []).append(entry)
-    return _page("docs.html", info=document["info"], groups=groups)
+    ordered = {section: groups[section] for section in sorted(groups, key=SECTIONS.index)}
+    return _page("docs.html", info=document["info"], groups=ordered)
 
 
 @api.route(

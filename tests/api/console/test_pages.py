@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from dms_tags.api.console import charts, questions
+from dms_tags.api.console import charts, questions, spelling
 from dms_tags.api.console.proof import MODULES, assets, bundle, hashes_of
 from dms_tags.audit.log import merkle
 from dms_tags.audit.trail.query import TrailQuery
 from dms_tags.audit.trail.trail import Trail
 from dms_tags.audit.verify.file import verify_file
 from dms_tags.identity.model import Permission
-from dms_tags.model import Kind, Resource
+from dms_tags.model import Action, Kind, Resource
 from dms_tags.settings import Settings
 from dms_tags.tags.definitions import Definition
 from tests.api.console.test_sessions import OWN
@@ -55,6 +55,11 @@ _secrets: dict[tuple[int, str], str] = {}
 
 def positions(page: str) -> list[int]:
     return [int(text) for text in re.findall(r"proof\?position=(\d+)\"", page)]
+
+
+def test_every_action_has_a_word() -> None:
+    """Charts and links call what was recorded by name, never by number."""
+    assert set(Action) == set(spelling.ACTIONS)
 
 
 def test_policy(shown: Service) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urldefrag, urljoin
 
 import pytest
 
-from dms_tags.api.operation.pages import documents
+from dms_tags.api.operation.pages import SECTIONS, documents
 from dms_tags.api.problem_types import PROBLEMS
 from dms_tags.settings import Settings
 from tests.support.app import Service, running
@@ -60,6 +60,14 @@ def test_every_link_leads_somewhere(site: Service) -> None:
     for path, target, anchor in wanted:
         page = pages[target]
         assert not anchor or page is None or anchor in page.anchors, f"{path} points to {target}#{anchor}"
+
+
+def test_what_the_service_is_for_comes_first(site: Service) -> None:
+    """Whoever opens /docs sees the calls of tags; every section is there, once."""
+    shown = re.findall(r'<h2 id="([a-z]+)">', site.client.get("/docs").text)
+
+    assert list(SECTIONS) == shown
+    assert "tags" == shown[0]
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Service) -> None:
