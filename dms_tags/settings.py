@@ -115,8 +115,17 @@ def _rate(value: str) -> int:
 
 def _networks(value: str) -> tuple[str, ...]:
     for part in _names(value):
-        ipaddress.ip_network(part)
+        try:
+            ipaddress.ip_network(part)
+        except ValueError as error:
+            raise ValueError(f"{error}; networks are such as 10.0.0.0/8 or 10.0.0.5, with commas") from error
     return _names(value)
+
+
+def _http_url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/?#\s]+.*", value):
+        raise ValueError("must begin with http:// or https:// and a host")
+    return value
 
 
 def _cores() -> int:
@@ -191,7 +200,7 @@ class Settings:
     )
     log_origin: str | None = _setting(None, _text, "origin of the logs; a tenant's log is `<origin>/<tenant>`")
     checkpoint_seconds: int = _setting(5, _whole(1, 86_400), "time between checkpoints where there is something new, in seconds")
-    witness_url: str | None = _setting(None, _text, "URL that every checkpoint is sent to until it is taken", secret=True)
+    witness_url: str | None = _setting(None, _http_url, "URL that every checkpoint is sent to until it is taken", secret=True)
     witness_file: Path | None = _setting(None, lambda value: Path(_text(value)), "file that every checkpoint is appended to")
     webhook_networks: tuple[str, ...] = _setting(
         (), _networks, "networks that subscriptions may send into although they are not public, over http too, with commas"

@@ -31,7 +31,8 @@ def listen(settings: Settings) -> socket.socket:
             raise CannotStart(
                 f"{settings.bind} is in use: stop what listens there, or choose another port with DMS_TAGS_BIND (0: a free one)"
             ) from error
-        raise CannotStart(f"DMS_TAGS_BIND={settings.bind}: {error.strerror}") from error
+        hint = "; this machine has no such address" if error.errno == errno.EADDRNOTAVAIL else ""
+        raise CannotStart(f"DMS_TAGS_BIND={settings.bind}: {error.strerror}{hint}") from error
     return listener
 
 

@@ -58,7 +58,9 @@ def _check_mongodb(uri: str, database: str) -> None:
             ) from error
         return
     except (ConfigurationError, ValueError) as error:
-        raise CannotStart(f"DMS_TAGS_MONGO_URI: {error}") from error
+        raise CannotStart(
+            f"DMS_TAGS_MONGO_URI: {error} (in its name and password any of : / ? # [ ] @ % is percent-encoded)"
+        ) from error
     except PyMongoError:
         return
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
