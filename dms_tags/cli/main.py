@@ -15,7 +15,7 @@ import click
 
 from dms_tags.cli import screen
 from dms_tags.cli.shared import FAILED, REFUSED, Ended, Lazy, json_option
-from dms_tags.errors import CannotStart, TagsError
+from dms_tags.errors import CannotStart, StoreUnavailable, TagsError
 from dms_tags.version import __version__
 
 COMMANDS: Final = {
@@ -86,6 +86,9 @@ def _run(arguments: list[str]) -> int:
         return ended.status
     except CannotStart as error:
         screen.complain(str(error))
+        return FAILED
+    except StoreUnavailable as error:
+        screen.complain(f"{error.detail}; is the MongoDB that DMS_TAGS_MONGO_URI, or else DMS_TAGS_DATA, names running?")
         return FAILED
     except TagsError as error:
         screen.complain(error.detail)

@@ -61,6 +61,11 @@ def _locks(function: F) -> F:
     return owner(lock(etag(reason_option(function))))
 
 
+def _require_trace(trace_id: str | None, must_match: bool) -> None:
+    if must_match and trace_id is None:
+        raise click.UsageError("--trace-must-match needs --trace-id, the id that the tag has.", click.get_current_context())
+
+
 @command.command("get")
 @click.argument("object_id", metavar="OBJECT")
 @click.argument("name", required=False)
@@ -100,6 +105,7 @@ def _set(
     reason: str | None,
 ) -> None:
     """Set a tag's state, adding the tag where it is missing; with a condition, only update it."""
+    _require_trace(trace_id, trace_must_match)
     conditional = trace_must_match or if_match is not None or expected_state is not None
     if conditional and new:
         raise click.UsageError(
@@ -133,6 +139,7 @@ def _remove(
     object_id: str, name: str, trace_id: str | None, trace_must_match: bool, if_match: str | None, reason: str | None
 ) -> None:
     """Remove a tag."""
+    _require_trace(trace_id, trace_must_match)
     with remote.calling() as client:
         client.delete(object_id, name, trace_id=trace_id, trace_must_match=trace_must_match, if_match=if_match, reason=reason)
 

@@ -9,6 +9,7 @@ import pytest
 
 from dms_tags import __version__
 from dms_tags.cli import main
+from dms_tags.serving.mongod import free_port
 from dms_tags.settings import settings_table
 
 
@@ -71,3 +72,11 @@ def test_a_line_that_is_not_understood(line: list[str], capsys: pytest.CaptureFi
     said = capsys.readouterr().err
     assert 1 == said.count("\n")
     assert "--help` explains" in said
+
+
+def test_a_store_that_is_away(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever could not be reached is no refusal: the status is 2, and the line says which setting names the store."""
+    monkeypatch.setenv("DMS_TAGS_MONGO_URI", f"mongodb://127.0.0.1:{free_port()}")
+
+    assert 2 == main.main(["token", "list"])
+    assert "DMS_TAGS_MONGO_URI" in capsys.readouterr().err

@@ -37,6 +37,13 @@ def test_what_a_client_cannot_use_is_named(
     assert not Path("unused").exists()
 
 
+@pytest.mark.parametrize("line", [["tag", "set", "8f2c", "ocr", "2"], ["tag", "rm", "8f2c", "ocr"]], ids=lambda line: line[1])
+def test_a_trace_that_must_match_is_given(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The missing option is named as it is typed, before anybody is asked."""
+    assert 2 == main([*line, "--trace-must-match"])
+    assert "--trace-must-match needs --trace-id" in capsys.readouterr().err
+
+
 def test_whoever_waits_is_told_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A command that tries again says so after a second, once for as long as the service is away."""
     monkeypatch.setenv("DMS_TAGS_URL", "http://tags.example")
