@@ -200,6 +200,9 @@ class Settings:
     )
     log_origin: str | None = _setting(None, _text, "origin of the logs; a tenant's log is `<origin>/<tenant>`")
     checkpoint_seconds: int = _setting(5, _whole(1, 86_400), "time between checkpoints where there is something new, in seconds")
+    seal_hours: int = _setting(
+        24, _whole(0, 8_760), "time between seals of a trail where there is something new, in hours; 0: only by `audit seal`"
+    )
     witness_url: str | None = _setting(None, _http_url, "URL that every checkpoint is sent to until it is taken", secret=True)
     witness_file: Path | None = _setting(None, lambda value: Path(_text(value)), "file that every checkpoint is appended to")
     webhook_networks: tuple[str, ...] = _setting(

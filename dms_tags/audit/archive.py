@@ -313,7 +313,7 @@ def _apply(standing: dict[str, Document], entry: Entry, order: _Order, cut: int)
     resource = entry["resource"]
     fresh: Mapping[str, Any] = {**_of(order, resource, cut), "tenant": entry["tenant"], "resource": resource, "tags": []}
     base = standing.setdefault(resource, dict(fresh))
-    base |= {"revision": entry["revision"], "at": entry["creationDate"]}
+    base |= {"revision": entry["revision"], "position": entry["position"], "at": entry["creationDate"]}
     before = next((tag for tag in base["tags"] if tag["name"] == entry["name"]), None)
     if removes(entry):
         base["tags"] = [tag for tag in base["tags"] if tag is not before]

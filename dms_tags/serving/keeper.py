@@ -18,6 +18,7 @@ from time import monotonic
 from typing import Final
 
 from dms_tags import tracing
+from dms_tags.audit import sealer
 from dms_tags.audit.log.signer import Checkpointer
 from dms_tags.audit.trail.relay import Relay
 from dms_tags.counters import note_start
@@ -93,6 +94,9 @@ def duties(settings: Settings, database: Database) -> list[Duty]:
         Duty("leases", lambda _stop: leases.take_back() >= LEASES, LEASE_SECONDS),
         Duty("measures", measuring.run_once, MEASURE_SECONDS),
     ]
+    if settings.seal_hours:
+        by_time = sealer.Sealer(database, store, settings.seal_hours)
+        every.append(Duty("seals", by_time.run_once, sealer.LOOK_SECONDS))
     if not settings.in_memory:  # no other process sees what that holds
         courier = OnDemand("courier", (sys.executable, "-m", "dms_tags.serving.courier", new_id()), subscriptions.any)
         every.append(Duty("subscriptions", partial(_see_to, courier), COURIER_SECONDS, courier.end))

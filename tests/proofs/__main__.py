@@ -16,7 +16,7 @@ from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
 from tests.objects import agreement
-from tests.proofs import calls, clocks, console, delays, described, drill, groups, objects, oracle, races, repeats, rolling
+from tests.proofs import calls, clocks, console, delays, described, drill, groups, objects, oracle, races, repeats, rolling, seals
 from tests.proofs.crashes import crash_again_and_again
 from tests.proofs.deliveries import deliver_through_crashes
 from tests.proofs.failover import fail_over_again_and_again
@@ -33,6 +33,7 @@ from tests.support.app import running
 from tests.support.chains import ADMIN, FOO
 from tests.support.mongo import replica_set
 from tests.support.service import service
+from tests.support.trails import keyed
 
 FLAT = {"memory": 4.0, "open": 1.0, "lag,": 0.1}
 """What counts as no growth, an hour: MB, files, seconds; a slope that is surely above is a leak."""
@@ -223,6 +224,21 @@ def prove_forgeries(folder: Path) -> None:
         assert not missed, missed[:3]
 
 
+def prove_seals(folder: Path) -> None:
+    """10,000 signed exports of one object, with entries left out or another seal: each is found out; 1,000,000 resources sealed in 30 s."""
+    for kind, tally in sorted(seals.forge(folder, 10_000).items()):
+        _tell(f"{kind}: {tally}")
+        assert not tally.missed, tally.missed[:3]
+    with _store(folder) as (settings, database):
+        seals.fill(database, 1_000_000, 1_000_000)
+        measured = seals.at_size(database, keyed(settings, folder))
+    _tell(
+        f"1,000,000 resources: sealed in {measured.seal:.0f} s, one object exported in {measured.export:.0f} s, "
+        f"at most {measured.memory:.0f} MB"
+    )
+    assert measured.seal < 30
+
+
 def prove_subscriptions(folder: Path) -> None:
     """30 times SIGKILL under load, of couriers, mongod, whole services, in turn: three receivers, one in trouble, get every event in order."""
     with replica_set(folder / "mongod") as mongod:
@@ -276,6 +292,7 @@ PROOFS: dict[str, Callable[[Path], None]] = {
     "soak": prove_soak,
     "frozen": prove_frozen,
     "forgeries": prove_forgeries,
+    "seals": prove_seals,
     "subscriptions": prove_subscriptions,
     "backup": prove_backup,
     "objects": prove_objects,

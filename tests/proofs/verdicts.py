@@ -14,8 +14,10 @@ from typing import Any, Final
 
 from dms_tags.audit.log.checkpoint import Checkpoint
 from dms_tags.audit.log.keys import SigningKey
+from dms_tags.audit.trail.filters import Filters
 from dms_tags.audit.verify.file import verify_file
 from dms_tags.audit.verify.report import Report
+from tests.proofs import seals
 from tests.proofs.forgeries import Base, forged_exports, honest_exports
 
 MODULES: Final = Path(str(files("dms_tags"))) / "api" / "console" / "assets" / "verify"
@@ -66,6 +68,20 @@ def cases(folder: Path, count: int) -> Iterator[Case]:
             yield _case(base, file, kind, lines, kept)
     for seed, kind, lines, _ in forged_exports(exports, count):
         yield _case(base, folder / f"forged-{seed}", kind, lines)
+    for name in ("sealed", "liar"):
+        (folder / name).mkdir()
+    yield from _sealed(seals.Sealed(folder / "sealed"), folder / "liar", count // 4)
+
+
+def _sealed(base: seals.Sealed, folder: Path, count: int) -> Iterator[Case]:
+    """Exports whose manifests tell of a seal, honest ones and forged ones, and whole trails with good seals and with a false one."""
+    for kind, lines in seals.honest_exports(base):
+        yield _case(base, base.folder / kind, kind, lines)
+    for seed, kind, lines, _ in seals.forged_exports(base, count):
+        yield _case(base, base.folder / f"forged-{seed}", kind, lines)
+    liar = Base(folder)
+    seals.lie(liar, {"size": 7, "root": "A" * 43 + "=", "upTo": 300})
+    yield _case(liar, folder / "lie", "a false seal", liar.export(Filters(), proofs=False))
 
 
 def _case(base: Base, file: Path, kind: str, lines: Sequence[bytes], kept: str | None = None) -> Case:

@@ -42,6 +42,7 @@ MODULES: Final = (
     "examiner",
     "leaf",
     "lines",
+    "seals",
     "verify",
     "page",
 )

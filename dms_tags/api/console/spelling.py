@@ -23,6 +23,7 @@ ACTIONS: Final[Mapping[int, str]] = {
     Action.ADMIN_DELETED: "administration: deleted",
     Action.TRAIL_EXPORTED: "trail exported",
     Action.TRAIL_ARCHIVED: "trail archived",
+    Action.TRAIL_SEALED: "trail sealed",
     Action.ACTOR_ERASED: "actor erased",
 }
 NOTHING: Final = "\N{EN DASH}"

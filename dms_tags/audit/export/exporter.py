@@ -12,6 +12,7 @@ or it was erased.  A line of schema 1 without its end is the leaf itself.  The l
         marks                        three bytes of each entry's hash as the log has it: they tell which entry was altered
     tenant                           whose trail it is
     oldest                           the oldest position that the trail held: what lies before was archived
+    seal                             only of whole histories, where the trail was sealed (`sealed.py`)
     complete                         false where archived entries could have matched: they are not in it
     signature                        of all that but `run`, by the key of the log; left out where this service holds no key
     total                            sha256 of this line before this member: the manifest itself was not spoilt by accident
@@ -31,6 +32,7 @@ from typing import Any, Final
 from dms_tags.audit.export import rows
 from dms_tags.audit.export.manifest import MARK, end_of, manifest_name, signed_text
 from dms_tags.audit.export.opened import Opener
+from dms_tags.audit.export.sealed import MOST, sealed
 from dms_tags.audit.log import merkle
 from dms_tags.audit.log.merkle import HASH_SIZE, Node
 from dms_tags.audit.log.signer import Checkpointer
@@ -39,6 +41,7 @@ from dms_tags.audit.trail.actors import ActorKeys
 from dms_tags.audit.trail.entry import Entry, canonical
 from dms_tags.audit.trail.filters import Filters
 from dms_tags.audit.trail.query import TrailQuery
+from dms_tags.audit.trail.standings import newest_seal
 from dms_tags.model import Action, Actor, Change, Kind, Resource, Verb
 from dms_tags.tags.store import TagStore
 
@@ -65,6 +68,7 @@ class Export:
     proofs: bool
     cut: int
     complete: bool = True
+    seal: Entry | None = None
 
 
 class Exporter:
@@ -100,7 +104,8 @@ class Exporter:
             )
         )
         complete = self._query.complete(tenant, filters, cut)
-        return Export(tenant, filters, head, upto, checkpoint, proofs and checkpoint is not None, cut, complete)
+        seal = newest_seal(self._log.trail, tenant, upto, cut) if checkpoint is not None and filters.histories else None
+        return Export(tenant, filters, head, upto, checkpoint, proofs and checkpoint is not None, cut, complete, seal)
 
     def _nameless(self, tenant: str, filters: Filters) -> dict[str, Any]:
         """The filters as the trail shows them for ever: of an actor's name only the commitments to it."""
@@ -124,16 +129,22 @@ class Exporter:
         """
         digest = sha256()
         count = first = last = 0
+        resources = export.filters.resources
         tree = _KeptTree(self._log.tree(export.tenant))
         for batch in self._batches(export):
             lines = list(self._lines(export, batch, tree))
             note(batch, lines)
+            if export.seal is not None and len(resources) <= MOST:
+                resources |= {entry["resource"] for entry in batch}
             text = b"".join(lines)
             digest.update(text)
             count += len(batch)
             first, last = first or batch[0]["position"], batch[-1]["position"]
             yield text
-        yield from self._manifest(export, {"count": count, "first": first, "last": last, "sha256": digest.hexdigest()})
+        counted: dict[str, Any] = {"count": count, "first": first, "last": last, "sha256": digest.hexdigest()}
+        if export.seal is not None and export.checkpoint is not None:
+            counted["seal"] = sealed(self._log, export.tenant, export.seal, export.checkpoint["size"], resources)
+        yield from self._manifest(export, counted)
 
     def csv(self, export: Export) -> Iterator[bytes]:
         """The export as CSV, a line of names first; without a manifest, which a CSV file has beside it.  Raises `Gone` as `ndjson` does."""

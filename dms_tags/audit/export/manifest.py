@@ -44,7 +44,8 @@ class NoExport(Exception):
 class Manifest:
     """The last line of an export.  `run` is None where it is no run of positions; `signature` is None where nobody signed.
 
-    `oldest`, the oldest position that the trail held, is None in exports of earlier versions.
+    `oldest`, the oldest position that the trail held, is None in exports of earlier versions; `seal` (`sealed.py`) is None where
+    there was none, or it would tell nothing of what the export is of.
     """
 
     def __init__(self, document: Mapping[str, Any], begin: int, line: bytes) -> None:
@@ -61,6 +62,7 @@ class Manifest:
             self.complete = document.get("complete", True) is True
             run = document.get("run")
             self.run = None if run is None else Run(_mapping(run))
+            self.seal = _mapping(document["seal"]) if "seal" in document else None
             self._signed_text = signed_text(document)
         except (KeyError, TypeError, ValueError) as error:
             raise Unproven(f"the manifest is malformed: {error!r}") from error
@@ -70,6 +72,11 @@ class Manifest:
         """Whether it is of one resource, whose revisions then are dense."""
         given = self.filters.keys() - RUN_FILTERS
         return bool(given) and given <= RESOURCE_FILTERS
+
+    @property
+    def of_histories(self) -> bool:
+        """Whether it has whatever there is of the resources that it is of, in the range of a run."""
+        return self.one_resource or self.filters.keys() - RUN_FILTERS == {"within"}
 
     @property
     def contiguous(self) -> bool:

@@ -45,6 +45,18 @@ class Filters:
         """Whether these ask for a run of positions, with nothing left out in between."""
         return replace(self, since=None, until=None, after=None, before=None) == EVERYTHING
 
+    @property
+    def resources(self) -> set[str]:
+        """The resources that are named."""
+        return {resource for resource in (self.resource, self.object_id and f"object/{self.object_id}") if resource}
+
+    @property
+    def histories(self) -> bool:
+        """Whether these ask for all that there is of some resources, in a range: of those named, or of what belongs to something."""
+        if self.within is not None:
+            return replace(self, within=None).contiguous
+        return replace(self, object_id=None, resource=None).contiguous and len(self.resources) == 1  # two are never one
+
 
 NAMES: Final = {
     "object_id": "objectId",

@@ -7,9 +7,11 @@ acknowledged is in the answer.  The trail is read with majority read concern: no
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from time import monotonic
 from typing import Any, Final, TypeVar
 
@@ -102,6 +104,17 @@ class Trail:
         with store_errors():
             bases = self._baselines.find({**where, **self.of_valid_orders(resource.tenant)}, sort=[("cut", -1)], limit=1)
             return next(iter(bases), None)
+
+    def baselines(self, tenant: str, cut: int) -> Iterator[Mapping[str, Any]]:
+        """How each resource with archived entries stood at the cut, in order of the resources; without its tags."""
+        if not cut:
+            return
+        where = {"tenant": tenant, "cut": {"$lte": cut}, **self.of_valid_orders(tenant)}
+        with store_errors():
+            bases = self._baselines.find(where, {"tags": 0}, sort=[("resource", ASCENDING), ("cut", ASCENDING)], hint="baseline")
+            for _, of_resource in groupby(bases, itemgetter("resource")):
+                *_, newest = of_resource
+                yield newest
 
     def while_cut_stands(self, tenant: str, read: Callable[[int], T]) -> T:
         """What `read` makes of the trail and of its cut, with nothing archived meanwhile: else it is read again.

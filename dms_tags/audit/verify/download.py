@@ -195,6 +195,8 @@ class Download:
             "sha256": self._digest.hexdigest(),
             "filters": filters,
         }
+        if "within" in filters and "seal" in document:  # it tells of what was in the rest alone
+            document["seal"] = {"untold": "the export came in several parts"}
         run = document.pop("run", None)
         if document["checkpoint"] and self._count and not filters.keys() - RUN_FILTERS:
             document["run"] = self._run(Checkpoint.parse(document["checkpoint"].rpartition("\n\n")[0] + "\n").size, run)

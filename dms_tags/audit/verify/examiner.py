@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from dms_tags.audit.verify.replay import Replayed, apply
+from dms_tags.audit.verify.seals import Seals
+from dms_tags.model import Action
 
 MALFORMED = "is no entry of an audit trail"
 
@@ -18,7 +20,8 @@ class Broken(Exception):
 class Examiner:
     """Takes the entries of one tenant's trail, from the one behind position `after` on, each with its canonical JSON.
 
-    Where `after` is not 0 and `standings` does not tell how resources stood there, it is learnt from what the entries say of it.
+    Where `after` is not 0 and `standings` does not tell how resources stood there, it is learnt from what the entries say of it,
+    and `seals` recomputes none of those that it meets.
     """
 
     def __init__(self, after: int = 0, tenant: str | None = None, standings: dict[str, Replayed] | None = None) -> None:
@@ -27,6 +30,7 @@ class Examiner:
         self.tenant = tenant
         self.standings: dict[str, Replayed] = {} if standings is None else standings
         self._whole = after == 0 or standings is not None
+        self.seals = Seals(self.standings, after, whole=self._whole)
         self._newest = ""
         self._met: set[tuple[str, str]] = set()
 
@@ -54,7 +58,9 @@ class Examiner:
                 wrong = f"belongs to the tenant {entry['tenant']!r}, not to {self.tenant!r}"
             elif recorded < self._newest:
                 wrong = f"recordedAt runs backwards, from {self._newest} to {recorded}"
-        except (TypeError, KeyError, AttributeError) as error:
+            elif wrong is None and entry["action"] == Action.TRAIL_SEALED:
+                wrong = self.seals.wrong(entry, expected)
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise Broken(MALFORMED) from error
         self.position = expected
         self._newest = recorded
@@ -72,6 +78,7 @@ class Examiner:
             self._met.add((resource, entry["name"]))
             if entry["previousTraceId"] is not None:
                 standing.tags[entry["name"]] = {"state": entry["previousState"], "traceId": entry["previousTraceId"]}
+        self.seals.moved(standing, standing.position)
         return apply(standing, entry)
 
 

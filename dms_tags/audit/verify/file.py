@@ -30,6 +30,8 @@ from dms_tags.audit.verify.openings import SPELLING, Openings, part
 from dms_tags.audit.verify.remnant import entry_of, without_manifest
 from dms_tags.audit.verify.report import CannotTell, Kept, Progress, Report, RootLine
 from dms_tags.audit.verify.run import ALTERED, RunVerification
+from dms_tags.audit.verify.seals import Seals
+from dms_tags.audit.verify.whole import Histories
 from dms_tags.errors import Unproven
 
 
@@ -78,6 +80,8 @@ class _FileVerification:
         self._tenant = manifest.tenant if manifest.intact else None
         self._last = manifest.last if manifest.intact else 0
         self._openings = Openings()
+        self._seals: Seals | None = None
+        self._histories: Histories | None = None
         self.report = Report(checkpoint=checkpoint, first=manifest.first)
 
     def _check_manifest(self, verifiers: Sequence[Verifier]) -> None:
@@ -134,6 +138,8 @@ class _FileVerification:
         if manifest.run is not None:
             report.proven.append(f"genuine: each of the {report.entries} entries was signed")
             report.proven.append(f"complete: nothing is missing between the positions {report.first} and {report.last}")
+            if self._seals is not None:
+                self._seals.tell(report)
             if not signed:
                 report.remarks.append("the manifest itself is not signed: its filters, and how far the trail went, are not told")
         elif not report.unknown and report.entries:
@@ -144,6 +150,8 @@ class _FileVerification:
                 )
             else:
                 report.unknown.append("completeness not told: nobody signed the manifest, so entries may have been left out")
+        if self._histories is not None and (report.proven or not report.entries):
+            self._histories.tell(report)
         if not manifest.complete:
             told = "" if manifest.oldest is None else f" position {manifest.oldest}"
             report.remarks.append(f"what was archived before{told} is not in this file, by its manifest")
@@ -154,6 +162,7 @@ class _FileVerification:
             [checkpoint for checkpoint in self._kept.checkpoints if checkpoint.size > begin], "the checkpoint kept outside"
         )
         examiner, marks = Examiner(begin, self._tenant), bytearray()
+        self._seals = examiner.seals
         verification = RunVerification(examiner, run.left, [kept], report)
         matching = self._matching if self._manifest.filters and self._manifest.intact else None
         try:
@@ -230,6 +239,10 @@ class _FileVerification:
     def _verify_part(self) -> None:
         """A part of a trail: each line must have its own proof."""
         report = self.report
+        try:
+            self._histories = Histories(self._manifest, self._checkpoint)
+        except Unproven as error:
+            report.found(None, str(error))
         unproven = 0
         revision: int | None = None
         for line in self._lines:
@@ -247,6 +260,8 @@ class _FileVerification:
                 told = self._told(line, position)
                 unproven += not told.proven
                 beside = self._openings.wrong(told.entry)
+                if beside is None and self._histories is not None:
+                    beside = self._histories.gap(entry)
                 if wrong is None and beside is not None:
                     wrong = (position, beside)
             except (Broken, Unproven) as error:
@@ -265,6 +280,8 @@ class _FileVerification:
                 report.found(report.last + 1, "is missing: the file is cut off here")
             else:
                 report.found(report.last, what)
+        if self._histories is not None and not report.findings:
+            self._histories.judge(report)
         if self._checkpoint is None:
             report.unknown.append("the file has no checkpoint: the service that made it could not sign, so nothing is proven")
         elif unproven:

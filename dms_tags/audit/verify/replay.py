@@ -26,6 +26,8 @@ class Replayed:
 
     revision: int = 0
     tags: dict[str, Any] = field(default_factory=dict)
+    position: int = 0
+    """Where its last entry stands; 0 where that is not known."""
 
 
 def apply(standing: Replayed, entry: Mapping[str, Any]) -> str | None:
@@ -38,7 +40,7 @@ def apply(standing: Replayed, entry: Mapping[str, Any]) -> str | None:
         wrong = f"{entry['resource']} revision {entry['revision']} tells another previous state than the entry before it left"
     elif removes(entry) and before is None:
         wrong = f"{entry['resource']} revision {entry['revision']} removes a tag that is not there"
-    standing.revision = entry["revision"]
+    standing.revision, standing.position = entry["revision"], entry["position"]
     if removes(entry):
         standing.tags.pop(entry["name"], None)
     else:
@@ -69,7 +71,11 @@ def baselines(database: Database, tenant: str) -> dict[str, Replayed]:
     where = {"tenant": tenant, "cut": {"$lte": cut}}
     with store_errors():
         kept = database.majority(database.collection("trail_baselines")).find(where, sort=[("cut", 1)])
-        return {base["resource"]: Replayed(base["revision"], _tags(base["tags"])) for base in kept} if cut else {}
+        return (
+            {base["resource"]: Replayed(base["revision"], _tags(base["tags"]), base.get("position", 0)) for base in kept}
+            if cut
+            else {}
+        )
 
 
 def _tags(kept: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -119,6 +119,7 @@ class LogVerification:
             covered = min(size, report.last)
             report.proven.append(f"genuine: each of the entries up to position {covered} was signed")
             report.proven.append(f"complete: nothing is missing between the positions {report.first} and {covered}")
+            examiner.seals.tell(report)
         return report
 
     def _take(self, leaves: Sequence[bytes], tile_begin: int, verification: RunVerification, archive: Archive) -> None:

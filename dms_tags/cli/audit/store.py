@@ -1,4 +1,4 @@
-"""The audit commands that go to the store as the service does: the key, checkpoints, archiving, verification at the store."""
+"""The audit commands that go to the store as the service does: the key, checkpoints, seals, archiving, verification at the store."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dms_tags.audit.archive import Archiver
 from dms_tags.audit.log.keys import DEFAULT_TENANT, Identities, LogIdentity, SigningKey, origin_of
 from dms_tags.audit.log.note import Verifier
 from dms_tags.audit.log.signer import Checkpointer, NotSigned
+from dms_tags.audit.sealer import Sealer
 from dms_tags.audit.trail.relay import Relay
 from dms_tags.audit.verify.database import verify_database
 from dms_tags.cli import output, screen
@@ -90,6 +91,24 @@ def _record(database: Database, tenants: list[str], identity: LogIdentity, befor
         store.change(Change(Resource(tenant, Kind.TRAIL, tenant), "log", Verb.SET, operator(), state=state, max_tags=None))
 
 
+@click.command("seal")
+@tenant_option("Whose trail.")
+def seal(tenant: str) -> None:
+    """Record the last revision of every resource, under one root, in the trail itself."""
+    with at_store() as (settings, database):
+        checkpointer = Checkpointer.of(database, settings)
+        _settle(database, checkpointer, tenant)
+        sealed = Sealer(database, TagStore(database)).seal(tenant, operator())
+        _settle(database, checkpointer, tenant)
+        unsigned = "" if sealed is None else _unsigned(checkpointer, tenant)
+    if sealed is None:
+        screen.write("nothing was changed since the last seal: nothing was sealed\n")
+        return
+    screen.write(f"sealed: {sealed.size} resources up to position {sealed.up_to}, root {sealed.state['root']}\n")
+    if unsigned:
+        screen.say(f"the log proves this seal once a checkpoint covers it; none could be signed here: {unsigned}")
+
+
 @click.command("archive")
 @click.option("--before", type=MOMENT, required=True, help="Entries recorded before: 2026-01-31, or a time with an offset.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="A new file.")
@@ -116,7 +135,7 @@ def archive(before: datetime, out: Path, tenant: str) -> None:
 
 
 def _unsigned(checkpointer: Checkpointer, tenant: str) -> str:
-    """Signs the order that was just carried out; why not, where that cannot be done here."""
+    """Signs what was just recorded; why not, where that cannot be done here."""
     try:
         checkpointer.checkpoint(tenant)
     except TagsError as error:

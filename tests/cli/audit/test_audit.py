@@ -221,6 +221,21 @@ def test_archive(service: Service, tmp_path: Path, capsys: pytest.CaptureFixture
     assert 0 == main(["audit", "verify"])
 
 
+def test_seal(service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`seal` records how far each resource has come; an export of one is then complete as of that, and says so."""
+    out = tmp_path / "one.ndjson"
+    assert 0 == main(["audit", "seal"])
+    assert "resources up to position" in capsys.readouterr().out
+    assert 0 == main(["audit", "seal"])
+    assert "nothing was sealed" in capsys.readouterr().out
+    assert 0 == main(["audit", "export", "--object", "3", "--proofs", "--out", str(out)])
+    assert 0 == main(["audit", "verify", str(out), "--key", key_line(service)])
+
+    assert "nothing of object/3 is missing up to position" in capsys.readouterr().out
+    assert 0 == main(["audit", "verify"])
+    assert "sealed: each of 1 seals" in capsys.readouterr().out
+
+
 def test_archive_without_a_key(
     service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

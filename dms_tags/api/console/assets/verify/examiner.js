@@ -33,14 +33,16 @@ export function entryOf(line) {
   );
 }
 
-/** Takes the entries of one tenant's trail, from the one behind position `after` on, each with its canonical JSON. */
+/** Takes the entries of one tenant's trail, from the one behind position `after` on, each with its canonical JSON; `seals` recomputes. */
 export class Examiner {
-  constructor(after = 0, tenant = null) {
+  constructor(after = 0, tenant = null, seals = null) {
     this.position = after;
     this.fault = null;
     this.tenant = tenant;
     this.standings = new Map();
     this.whole = after === 0;
+    this.seals = seals;
+    if (seals !== null) seals.standings = this.standings;
     this.newest = "";
   }
 
@@ -55,7 +57,10 @@ export class Examiner {
     const expected = this.position + 1;
     if (position !== expected) throw new Broken(notNext(position, expected));
     if (this.fault === null) {
-      const wrong = attempt(() => this.apply(entry, asName(resource)) ?? this.misplaced(entry, recorded), fail);
+      const wrong = attempt(
+        () => this.apply(entry, asName(resource)) ?? this.misplaced(entry, recorded) ?? this.seals?.wrong(entry, expected) ?? null,
+        fail,
+      );
       this.newest = recorded;
       if (wrong !== null) this.fault = [expected, wrong];
     }
@@ -69,7 +74,7 @@ export class Examiner {
   apply(entry, resource) {
     let standing = this.standings.get(resource);
     if (standing === undefined) {
-      standing = { revision: this.whole ? 0 : plus(member(entry, "revision"), -1), tags: new Map(), met: new Set() };
+      standing = { revision: this.whole ? 0 : plus(member(entry, "revision"), -1), tags: new Map(), position: 0, met: new Set() };
       this.standings.set(resource, standing);
     }
     const name = asName(member(entry, "name"));
@@ -79,7 +84,9 @@ export class Examiner {
         standing.tags.set(name, { state: member(entry, "previousState"), trace: member(entry, "previousTraceId") });
       }
     }
+    this.seals?.move(standing, standing.position);
     const wrong = step(standing, entry, name);
+    standing.position = this.position + 1;
     if (equal(member(entry, "tenant"), this.tenant)) return wrong;
     return `belongs to the tenant ${quoted(member(entry, "tenant"))}, not to ${quoted(this.tenant)}`;
   }

@@ -5,7 +5,7 @@ import { canonical, GivenTwice, parseJson } from "./json.js";
 import { Unproven } from "./merkle.js";
 import { openNote } from "./note.js";
 import { sha256 } from "./sha256.js";
-import { isWhole, Malformed, member } from "./values.js";
+import { equal, isWhole, Malformed, member } from "./values.js";
 
 /** Bytes of an entry's hash that a manifest keeps. */
 export const MARK = 3;
@@ -41,6 +41,7 @@ export class Manifest {
       this.complete = !document.has("complete") || document.get("complete") === true;
       const run = document.get("run") ?? null;
       this.run = run === null ? null : new Run(mapping(run));
+      this.seal = document.has("seal") ? mapping(document.get("seal")) : null;
       this.signedText = signedText(document);
     } catch (error) {
       if (!(error instanceof Malformed || error instanceof RangeError)) throw error;
@@ -49,6 +50,8 @@ export class Manifest {
     const given = [...this.filters.keys()].filter((name) => !RUN_FILTERS.includes(name));
     /** Whether its filters ask for a run of positions. */
     this.contiguous = !given.length;
+    /** Whether it has whatever there is of the resources that it is of, in the range of a run. */
+    this.ofHistories = given.length > 0 && (given.every((name) => RESOURCE_FILTERS.includes(name)) || equal(given, ["within"]));
     /** Whether it is of one resource, whose revisions then are dense. */
     this.oneResource = given.length > 0 && given.every((name) => RESOURCE_FILTERS.includes(name));
   }

@@ -11,6 +11,7 @@ import { CutOff, firstDifference, hashesOf, MANIFEST, Manifest, MARK, NoExport }
 import { leafHash, RangeProof, Unproven, verifyInclusion } from "./merkle.js";
 import { AnotherLog, CannotTell, Checkpoint, keptCheckpoints } from "./note.js";
 import { Report, RootLine } from "./report.js";
+import { Histories, Seals } from "./seals.js";
 import { equal, Malformed, member, quoted, shown } from "./values.js";
 
 const ALTERED = "is not the entry that was signed: its hash is another";
@@ -91,6 +92,8 @@ class FileVerification {
     this.tenant = manifest.intact ? manifest.tenant : null;
     this.last = manifest.intact ? manifest.last : 0;
     this.openings = new Openings();
+    this.seals = null;
+    this.histories = null;
     this.report = new Report({ checkpoint, first: manifest.first });
   }
 
@@ -151,12 +154,14 @@ class FileVerification {
     if (manifest.run !== null) {
       report.proven.push(`genuine: each of the ${report.entries} entries was signed`);
       report.proven.push(`complete: nothing is missing between the positions ${report.first} and ${report.last}`);
+      this.seals?.tell(report);
       if (!signed) report.remarks.push("the manifest itself is not signed: its filters, and how far the trail went, are not told");
     } else if (!report.unknown.length && report.entries) {
       report.proven.push(`genuine: each of the ${report.entries} entries was signed`);
       if (signed) report.proven.push(`complete: all that matches its filters up to position ${manifest.head}, by the signed manifest`);
       else report.unknown.push("completeness not told: nobody signed the manifest, so entries may have been left out");
     }
+    if (report.proven.length || !report.entries) this.histories?.tell(report);
     if (!manifest.complete) {
       const told = manifest.oldest === null ? "" : ` position ${manifest.oldest}`;
       report.remarks.push(`what was archived before${told} is not in this file, by its manifest`);
@@ -173,7 +178,8 @@ class FileVerification {
       if (!(error instanceof Unproven)) throw error;
       report.add(null, `the manifest was altered: ${error.message}`);
     }
-    const examiner = new Examiner(begin, this.tenant);
+    const examiner = new Examiner(begin, this.tenant, new Seals(begin));
+    this.seals = examiner.seals;
     const marks = [];
     const kept = new RootLine(this.kept.filter((each) => each.size > begin), "the checkpoint kept outside");
     const matching = manifest.filters.size && manifest.intact ? this.matching : null;
@@ -263,6 +269,12 @@ class FileVerification {
   /** A part of a trail: each line must have its own proof. */
   async verifyPart() {
     const { manifest, report, lines } = this;
+    try {
+      this.histories = new Histories(manifest, this.checkpoint);
+    } catch (error) {
+      if (!(error instanceof Unproven)) throw error;
+      report.add(null, error.message);
+    }
     let unproven = 0;
     let revision = null;
     for (let line = await lines.next(); line !== null; line = await lines.next()) {
@@ -284,7 +296,7 @@ class FileVerification {
       try {
         const told = this.told(line, position);
         if (!told.proven) unproven++;
-        const beside = this.openings.wrong(told.entry);
+        const beside = this.openings.wrong(told.entry) ?? this.histories?.gap(entry, position) ?? null;
         if (wrong === null && beside !== null) wrong = [position, beside];
       } catch (error) {
         if (!(error instanceof Broken || error instanceof Unproven)) throw error;
@@ -304,6 +316,7 @@ class FileVerification {
       if (manifest.contiguous || !report.last) report.add(report.last + 1, "is missing: the file is cut off here");
       else report.add(report.last, `is the last entry here; the manifest tells of entries up to ${this.last}: cut off behind it`);
     }
+    if (!report.findings.length) this.histories?.judge(report);
     if (this.checkpoint === null) {
       report.unknown.push("the file has no checkpoint: the service that made it could not sign, so nothing is proven");
     } else if (unproven) {
