@@ -53,10 +53,13 @@ class Sealed(Base):
         self.settle()
 
     def change(self, count: int) -> None:
-        """Changes tags of the objects, in turn."""
+        """Changes tags of the objects, in turn, and of three chain tags."""
         for number in range(count):
             of = Resource("default", Kind.OBJECT, str(number % OBJECTS))
             self.store.change(Change(of, "ocr", Verb.SET, ACTOR, state=number))
+        for number in range(count // 10):
+            of = Resource("default", Kind.CHAIN_TAG, str(number % 3), within="chain/1")
+            self.store.change(Change(of, "tag", Verb.SET, ACTOR, state={"value": str(number)}))
         self.settle()
 
     def signed(self, lines: Lines, members: dict[str, Any]) -> Lines:
