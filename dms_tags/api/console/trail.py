@@ -14,7 +14,7 @@ from dms_tags import draining
 from dms_tags.api.console import questions
 from dms_tags.api.console.api import LEADS, PAGE, ROOT, api, html, page, session, to
 from dms_tags.api.console.session import Session
-from dms_tags.api.dms import audit_parameters
+from dms_tags.api.dms import audit_parameters, audit_schemas
 from dms_tags.api.dms.audit import stream_export
 from dms_tags.api.endpoint import Call
 from dms_tags.api.links import here
@@ -87,7 +87,7 @@ def trail(call: Call) -> Response:
     permission=Permission.AUDIT,
     parameters=(*questions.FILTERS, audit_parameters.ORDER, audit_parameters.FORMAT, audit_parameters.PROOFS),
     responses={
-        200: {"description": "As the audit call gives it", "content": {"application/x-ndjson": {"schema": {"type": "string"}}}},
+        200: audit_schemas.media("As the audit call gives it", "application/x-ndjson", "text/csv"),
         303: LEADS,
     },
 )

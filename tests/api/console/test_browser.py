@@ -163,6 +163,7 @@ def test_keyboard_alone(context: BrowserContext, site: Site) -> None:
     """Without a mouse: signing in, going to the trail, asking a question, an entry's object, and its slider."""
     page = context.new_page()
     page.goto(f"{site.url}/console")
+    page.wait_for_selector("#token:focus")
     page.keyboard.type(site.secret)
     page.keyboard.press("Enter")
     page.wait_for_selector("nav")
