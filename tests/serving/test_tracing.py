@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +13,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from dms_tags.serving.mongod import eventually
+from tests.support.beside import answering
 from tests.support.service import service
 
 CALLER: Final = "0af7651916cd43dd8448eb211c80319c"
@@ -67,14 +67,8 @@ def collector() -> Iterator[tuple[Spans, str]]:
             """Says nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield spans, f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with answering(server) as address:
+        yield spans, address
 
 
 def test_a_call_is_one_trace_from_its_caller_to_mongodb(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from http.server import HTTPServer
 
 from dms_tags.audit.trail.relay import Relay
 from dms_tags.errors import StoreUnavailable
@@ -45,3 +46,16 @@ def relaying(database: Database, pause: float = 0.01) -> Iterator[None]:
         yield
     with suppress(StoreUnavailable):
         relay.release()
+
+
+@contextmanager
+def answering(server: HTTPServer) -> Iterator[str]:
+    """The address of a small HTTP server that serves in a thread until the context ends."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import monotonic
 from typing import Any
 
+from tests.support.beside import answering
+
 CLOSE = 0
 """The answer that is none: the connection ends after the request was read."""
 
@@ -119,12 +121,5 @@ def receiving() -> Iterator[Receiver]:
             """A sender that was killed in the middle is what some tests are about."""
 
     server = Server(("127.0.0.1", 0), Answer)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    receiver.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with answering(server) as receiver.url:
         yield receiver
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -22,6 +22,7 @@ from dms_tags.audit.trail.entry import flat, leaf_of
 from dms_tags.errors import CannotStart, Unproven
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
+from tests.support.beside import answering
 from tests.support.trails import entries, fill, keyed
 
 LOG = "log.example/audit/default"
@@ -282,19 +283,12 @@ def test_witness_gets_every_checkpoint(database: Database, signing: Settings, tm
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Taker)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        url = f"http://127.0.0.1:{server.server_port}/checkpoints"
-        signing = replace(signing, witness_url=url, witness_file=tmp_path / "witness")
+    with answering(server) as address:
+        signing = replace(signing, witness_url=f"{address}/checkpoints", witness_file=tmp_path / "witness")
         for end in (1, 2, 3):
             append(database, end - 1, end)
             up = end == 3
             Checkpointer.of(database, signing).run_once(threading.Event())
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
     line = [one["note"] for one in database.collection("log_checkpoints").find(sort=[("number", 1)])]
     assert 3 == len(line)

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from dms_tags.serving.mongod import free_port
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from tests.support.app import Service, running
+from tests.support.beside import answering
 from tests.support.trails import fill, keyed
 
 COUNT = 520
@@ -34,17 +34,13 @@ def service(settings: Settings, database: Database, tmp_path: Path, monkeypatch:
     assert settings.mongo_uri is not None
     with running(keyed(settings, tmp_path)) as service:
         server = make_server("127.0.0.1", 0, service.app, threaded=True)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        monkeypatch.setenv("DMS_TAGS_URL", f"http://127.0.0.1:{server.server_port}")
-        monkeypatch.setenv("DMS_TAGS_MONGO_URI", settings.mongo_uri)
-        monkeypatch.setenv("DMS_TAGS_DATABASE", settings.database)
-        monkeypatch.setenv("DMS_TAGS_SIGNING_KEY_FILE", str(tmp_path / "signing.key"))
-        monkeypatch.setenv("DMS_TAGS_LOG_ORIGIN", "log.example/audit")
-        yield service
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        with answering(server) as address:
+            monkeypatch.setenv("DMS_TAGS_URL", address)
+            monkeypatch.setenv("DMS_TAGS_MONGO_URI", settings.mongo_uri)
+            monkeypatch.setenv("DMS_TAGS_DATABASE", settings.database)
+            monkeypatch.setenv("DMS_TAGS_SIGNING_KEY_FILE", str(tmp_path / "signing.key"))
+            monkeypatch.setenv("DMS_TAGS_LOG_ORIGIN", "log.example/audit")
+            yield service
 
 
 def key_line(service: Service) -> str:
