@@ -1,13 +1,12 @@
 """What tests share: a real mongod, and a fresh database of it for each test.
 
-`mongo_uri` (session) one real one-node replica set; `database_name` a name nobody else uses, dropped after the test;
+`mongo_uri` (session) one real one-node replica set; `database_name` an empty database of it that nobody else uses meanwhile;
 `settings` the service's settings for both; `database` the connected, prepared `Database`.  A replica set that a test
 may crash is its own: `tests.support.mongo.replica_set(tmp_path, members=3)`.
 """
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
 from tests.support.app import Service, running
+from tests.support.databases import Databases
 from tests.support.mongo import replica_set
 from tests.support.stores import shared
 
@@ -74,11 +74,17 @@ def mongo_client(mongo_uri: str) -> Iterator[Client]:
         yield client
 
 
+@pytest.fixture(scope="session")
+def databases(mongo_uri: str, mongo_client: Client) -> Databases:
+    """The prepared databases of the mongod."""
+    return Databases(mongo_uri, mongo_client)
+
+
 @pytest.fixture
-def database_name(mongo_client: Client) -> Iterator[str]:
-    name = f"test_{uuid.uuid4().hex}"
-    yield name
-    mongo_client.drop_database(name)
+def database_name(databases: Databases) -> Iterator[str]:
+    """A prepared, empty database; a folder whose tests kill writers gives them one of their own instead."""
+    with databases.lent() as name:
+        yield name
 
 
 @pytest.fixture

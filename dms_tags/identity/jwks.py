@@ -11,7 +11,6 @@ from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import httpx
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK, PyJWTError
 
@@ -109,6 +108,8 @@ class KeySet:
 
 
 def _from_url(source: str) -> bytes:
+    import httpx  # costs every process a tenth of its start, which only this source needs
+
     try:
         # No redirects: the address that was set up is the one that is trusted
         with httpx.stream("GET", source, timeout=FETCH_SECONDS, headers=outgoing({"Accept": "application/json"})) as response:

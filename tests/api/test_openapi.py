@@ -29,7 +29,7 @@ CHECKS = [
     schemathesis.checks.response_headers_conformance,
 ]
 SAMPLE = settings(
-    max_examples=15,
+    max_examples=10,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
@@ -40,9 +40,11 @@ SAMPLE = settings(
 def test_answers_are_as_described(service: Service) -> None:
     """No call that the document tells of makes a 5xx, and every answer has a status and a shape that it tells."""
     # the events, and the trail as it is live, are streams without end
-    schema = schemathesis.openapi.from_wsgi("/openapi.json", service.app).exclude(
-        path=["/api/dms/tags/events", "/console/trail/live"]
-    )
+    schema = (
+        schemathesis.openapi.from_wsgi("/openapi.json", service.app)
+        .exclude(path=["/api/dms/tags/events", "/console/trail/live"])
+        .exclude(path_regex="^/(tags|resources|auth)")
+    )  # see test_fuzz.py, which knows what they act on
     operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
     assert len(operations) > 10
 

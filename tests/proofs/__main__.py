@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from dms_tags.chains.chains import Chains
@@ -16,7 +17,22 @@ from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
 from tests.objects import agreement
-from tests.proofs import calls, clocks, console, delays, described, drill, groups, objects, oracle, races, repeats, rolling, seals
+from tests.proofs import (
+    archivers,
+    calls,
+    clocks,
+    console,
+    delays,
+    described,
+    drill,
+    groups,
+    objects,
+    oracle,
+    races,
+    repeats,
+    rolling,
+    seals,
+)
 from tests.proofs.crashes import crash_again_and_again
 from tests.proofs.deliveries import deliver_through_crashes
 from tests.proofs.failover import fail_over_again_and_again
@@ -33,7 +49,7 @@ from tests.support.app import running
 from tests.support.chains import ADMIN, FOO
 from tests.support.mongo import replica_set
 from tests.support.service import service
-from tests.support.trails import keyed
+from tests.support.trails import fill, keyed
 
 FLAT = {"memory": 4.0, "open": 1.0, "lag,": 0.1}
 """What counts as no growth, an hour: MB, files, seconds; a slope that is surely above is a leak."""
@@ -163,6 +179,19 @@ def _tell_of(what: str, callers: groups.Callers) -> None:
     _tell(f"{what}: {watched.groups} groups, {watched.unconfirmed} of them not confirmed; callers were told {dict(callers.told)}")
 
 
+def prove_archivers(folder: Path) -> None:
+    """Two orders to archive one trail, one of them halted before each of its steps, the other at once or when it seems dead."""
+    with replica_set(folder / "mongod") as running:
+        for number, (step, later, patient) in enumerate(product(archivers.STEPS, (300, 900), (True, False))):
+            settings = Settings(mongo_uri=running.uri, database=f"proofs{number}")
+            with prepared(settings) as database:
+                fill(database, 1000)
+                archive = folder / str(number)
+                archive.mkdir()
+                archivers.two_orders(keyed(settings, archive), database, archive, step, later=later, patient=patient)
+        _tell(f"{number + 1} pairs of orders")
+
+
 def prove_clocks(folder: Path) -> None:
     """Five times three keepers with clocks 150 s apart, the fast one killed while it moves changes: the trail goes on."""
     for round_ in range(5):
@@ -285,6 +314,7 @@ PROOFS: dict[str, Callable[[Path], None]] = {
     "events": prove_events,
     "repeats": prove_repeats,
     "groups": prove_groups,
+    "archivers": prove_archivers,
     "clocks": prove_clocks,
     "calls": prove_calls,
     "described": prove_described,

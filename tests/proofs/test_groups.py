@@ -19,7 +19,7 @@ def test_callers_of_groups_whose_replies_are_lost(settings: Settings, database: 
 def test_callers_of_groups_whose_primary_steps_down(tmp_path: Path) -> None:
     """Where another MongoDB becomes the primary in the middle of a group, each caller is told the truth."""
     with replica_set(tmp_path, members=3) as nodes:
-        callers = fail_over_in_the_middle(nodes, rounds=4, kill_each=4)
+        callers = fail_over_in_the_middle(nodes, rounds=2, kill_each=2)
 
     assert callers.watched.groups > 0
     assert callers.told["made"] > 0

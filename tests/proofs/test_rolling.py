@@ -15,7 +15,7 @@ from tests.support.nginx import nginx
 def test_restarts_in_turn_lose_no_call(settings: Settings, tmp_path: Path) -> None:
     """Without a proxy: who is refused goes to the other service, and no call that was sent is lost."""
     with fleet(tmp_path, settings.mongo_uri or "", settings.database) as services:
-        restart_in_turn(services, [service.port for service in services], restarts=2)
+        restart_in_turn(services, [service.port for service in services], restarts=1)
 
 
 @pytest.mark.skipif(not nginx(), reason="nginx is not here")

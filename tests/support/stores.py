@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from dms_tags.settings import Settings
 from tests.support.app import Service, running
+from tests.support.databases import Databases
 
 
 @pytest.fixture(scope="module", params=["mongomock", "mongod"])
@@ -18,8 +18,9 @@ def shared(request: pytest.FixtureRequest) -> Iterator[Service]:
         with running(Settings(mongo_uri="mongomock://", auth="none")) as found:
             yield found
         return
-    name = f"test_{uuid.uuid4().hex}"
-    uri, client = request.getfixturevalue("mongo_uri"), request.getfixturevalue("mongo_client")
-    with running(Settings(mongo_uri=uri, database=name, auth="none")) as found:
+    databases: Databases = request.getfixturevalue("databases")
+    with (
+        databases.lent() as name,
+        running(Settings(mongo_uri=request.getfixturevalue("mongo_uri"), database=name, auth="none")) as found,
+    ):
         yield found
-    client.drop_database(name)

@@ -10,8 +10,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
-import httpx
-
 from dms_tags.audit.log.store import Log
 from dms_tags.store.database import Database, store_errors
 from dms_tags.tracing import outgoing
@@ -99,6 +97,8 @@ class WitnessUrl(Witness):
         self._url = url
 
     def _hand_over(self, document: dict[str, Any]) -> bool:
+        import httpx  # costs every process a tenth of its start, which only this witness needs
+
         try:
             answer = httpx.post(
                 self._url,
