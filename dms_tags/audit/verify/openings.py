@@ -40,15 +40,26 @@ def part(line: bytes) -> tuple[dict[str, Any], bytes]:
             if canonical(entry) != line:
                 raise Broken(SPELLING)
             return entry, leaf_of(entry)
+        key, name, erased, reason, reason_key = (entry[member] for member in _PARTED)
+        if erased is None and reason is None and reason_key is None and type(key) is type(name) is str:
+            beside = _spelt_actor(key, name)
+        else:
+            beside = tuple(_spelt(member, entry[member]) for member in _PARTED)
         leaf = line
-        for name in _PARTED:
-            shorter = leaf.replace(_spelt(name, entry[name]), b"", 1)
+        for spelt in beside:
+            shorter = leaf.replace(spelt, b"", 1)
             if len(shorter) == len(leaf):
                 raise Broken(SPELLING)
             leaf = shorter
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise Broken(MALFORMED) from error
     return entry, leaf
+
+
+@lru_cache(REMEMBERED)
+def _spelt_actor(key: str, name: str) -> tuple[bytes, ...]:
+    """What stands beside the leaf of an entry without a reason of which nothing was erased: nearly all are such."""
+    return tuple(map(_spelt, _PARTED, (key, name, None, None, None)))
 
 
 @lru_cache(REMEMBERED)
