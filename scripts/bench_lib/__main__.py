@@ -9,6 +9,7 @@ from pathlib import Path
 from bench_lib import (
     apis_rows,
     audit_rows,
+    heavy_rows,
     identity_rows,
     main_rows,
     objects_rows,
@@ -34,6 +35,7 @@ GROUPS = {
     "workflow": workflow_rows.measure,
     "subscriptions": subscription_rows.measure,
     "objects": objects_rows.measure,
+    "heavy": heavy_rows.measure,
 }
 USUAL = [name for name in GROUPS if name not in ("sizes", "huge")]
 
