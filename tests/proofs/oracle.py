@@ -51,7 +51,8 @@ def _check_traces(entries: list[Document], made: set[str], refused: set[str], un
     times = Counter(entry["traceId"] for entry in entries)
     lost = [trace for trace in made if times[trace] == 0]
     doubled = [trace for trace, count in times.items() if count > 1]
-    phantoms = [trace for trace in times if trace in refused or trace not in made | unsure]
+    possible = made | unsure
+    phantoms = [trace for trace in times if trace in refused or trace not in possible]
     assert (lost, doubled, phantoms) == ([], [], []), "acknowledged and lost, recorded twice, recorded without a change"
 
 
