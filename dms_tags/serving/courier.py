@@ -24,7 +24,7 @@ from dms_tags.subscriptions.networks import Networks
 
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
-NICE: Final = 10
+NICE: Final = 19
 """How far this process stands back behind the others of the service."""
 
 

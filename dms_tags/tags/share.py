@@ -1,7 +1,8 @@
 """A bounded share of a process, and so of MongoDB's time, for what may take long: one heavy caller does not slow everybody.
 
-Whoever finds the share full waits for a moment, as long as few others do, and is then sent away, to come again: who waits
-holds a thread that all calls need.
+Whoever finds the share full waits for a moment, and is then sent away, to come again.  To wait costs next to nothing, while
+one who is sent away at once, and heeds no `Retry-After`, is there again at once: to read and refuse what it sends would cost
+everybody more than what it asks for.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from dms_tags.errors import InvalidQuery, StoreUnavailable
 
 WAIT_SECONDS: Final = 1.0
 """For so long a caller waits for a place: a usual search is over in milliseconds."""
+
+WAITING: Final = 64
+"""So many wait in a process at once, each with the body of its request; whoever comes then is sent away at once."""
 
 RETRY_AFTER: Final = 2
 
@@ -40,9 +44,9 @@ def timed_out(place: Place, seconds: float, advice: str) -> InvalidQuery | Store
 class Share:
     """So many places; `what` is said of them to whoever finds none."""
 
-    def __init__(self, places: int, what: str, wait: float = WAIT_SECONDS) -> None:
+    def __init__(self, places: int, what: str, wait: float = WAIT_SECONDS, waiting: int = WAITING) -> None:
         self._free = threading.BoundedSemaphore(places)
-        self._within = threading.BoundedSemaphore(2 * places)
+        self._within = threading.BoundedSemaphore(places + waiting)
         self._what = what
         self._wait = wait
         self._lock = threading.Lock()

@@ -30,8 +30,7 @@ def measure(run: Run) -> None:
         add_tags(service, bearer)
         put = _put_value(service.address, bearer)
         ids = _chain_tags(service.address, session)
-    for _ in range(run.rounds):
-        with run.service(DATABASE, auth="tokens") as service:
+        for _ in range(run.rounds):
             run.measure(DMS, service, as_bearer(load.UPDATE_TAG, token))
             run.measure(METADATA, service, put)
             run.measure(CHAINS, service, _alter_tag(ids, session, ',"active":true'))
@@ -43,10 +42,17 @@ def measure(run: Run) -> None:
 
 
 def _put_value(address: str, bearer: dict[str, str]) -> Request:
-    """Makes a definition; values of it are then put on as many sites as there are objects."""
-    made = httpx.post(f"{address}/tags", headers=bearer, json={"key": "city", "color": "#336699", "mandatory_on": []})
-    made.raise_for_status()
-    path = f'"/tags/{made.json()["id"]}/values/site" .. math.random(1, {OBJECTS})'
+    """Makes a definition, and values of it on as many sites as there are objects; the request puts others there."""
+    with httpx.Client(base_url=address, headers=bearer, timeout=30) as client, ThreadPoolExecutor(8) as pool:
+        made = client.post("/tags", json={"key": "city", "color": "#336699", "mandatory_on": []}).raise_for_status()
+        values = f"/tags/{made.json()['id']}/values/site"
+
+        def add(number: int) -> None:
+            body = {"correlation_type": "site", "value": f"value {number % 500 + 1}"}
+            client.put(f"{values}{number}", json=body).raise_for_status()
+
+        list(pool.map(add, range(1, OBJECTS + 1)))
+    path = f'"{values}" .. math.random(1, {OBJECTS})'
     body = """'{"correlation_type":"site","value":"value ' .. math.random(1, 500) .. '"}'"""
     return Request("PUT", path, {**bearer, "Content-Type": "application/json"}, body)
 

@@ -47,9 +47,9 @@ def test_who_finds_every_place_taken_is_told_when_to_come_again() -> None:
             """There is one again."""
 
 
-def test_no_more_wait_for_a_place_than_there_are_places() -> None:
-    """Who waits holds a thread that all calls need: beyond that many, a caller is sent away at once."""
-    share = Share(1, "statements", wait=60)
+def test_no_more_wait_for_a_place_than_may() -> None:
+    """Who waits holds the body of a request: beyond so many, a caller is sent away at once."""
+    share = Share(1, "statements", wait=60, waiting=1)
     answers: list[StoreUnavailable] = []
     one_refused = threading.Event()
 
