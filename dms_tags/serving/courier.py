@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -25,7 +26,10 @@ from dms_tags.subscriptions.networks import Networks
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
 NICE: Final = 19
-"""How far this process stands back behind the others of the service."""
+"""How far this process stands back behind all others."""
+
+AUTOGROUP: Final = Path("/proc/self/autogroup")
+"""Where Linux shares the processor among sessions first, a process stands back only within its own (man 7 sched)."""
 
 
 async def deliver(settings: Settings, holder: str | None) -> None:
@@ -45,11 +49,17 @@ async def deliver(settings: Settings, holder: str | None) -> None:
         database.close()
 
 
+def _stand_back() -> None:
+    with suppress(OSError):  # a sandbox may forbid any of it
+        os.nice(NICE)
+        os.setsid()
+        AUTOGROUP.write_text(str(NICE))
+
+
 def main() -> None:
     """The process that the keeper starts, with a name that those share which it starts one after the other."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-    with suppress(OSError):  # a sandbox may forbid it
-        os.nice(NICE)
+    _stand_back()
     settings = Settings.from_environment()
     logs.configure(settings)
     note_start("courier")
