@@ -7,19 +7,13 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from schemathesis import checks
 
 from dms_tags.settings import Settings
+from tests.api.test_openapi import CHECKS
 from tests.support.app import running
 from tests.support.chains import add, log_in, prepare
 from tests.support.metadata import SITE, define, put
 
-CHECKS = [
-    checks.not_a_server_error,
-    checks.status_code_conformance,
-    checks.response_schema_conformance,
-    checks.content_type_conformance,
-]
 SAMPLE = settings(
     max_examples=8,
     deadline=None,
