@@ -29,7 +29,7 @@ NICE: Final = 19
 """How far this process stands back behind all others."""
 
 AUTOGROUP: Final = Path("/proc/self/autogroup")
-"""Where Linux shares the processor among sessions first, a process stands back only within its own (man 7 sched)."""
+"""Where Linux shares the processor among sessions first, `nice` counts only within one (man 7 sched): this one is its own."""
 
 
 async def deliver(settings: Settings, holder: str | None) -> None:
@@ -52,7 +52,6 @@ async def deliver(settings: Settings, holder: str | None) -> None:
 def _stand_back() -> None:
     with suppress(OSError):  # a sandbox may forbid any of it
         os.nice(NICE)
-        os.setsid()
         AUTOGROUP.write_text(str(NICE))
 
 

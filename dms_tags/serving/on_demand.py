@@ -33,14 +33,14 @@ class OnDemand:
         self._wait = FIRST_WAIT
 
     def look(self) -> None:
-        """Starts the process where it is wanted and does not run, ends it where it is not.  Raises what `wanted` does."""
+        """Starts the process, in a session of its own, where it is wanted and does not run; ends it where it is not.  Raises what `wanted` does."""
         if self._process is not None and self._process.poll() is not None:
             self._note_end(self._process.returncode)
         if not self._wanted():
             self.end()
         elif self._process is None and monotonic() >= self._start_at:
             self._started_at = monotonic()
-            self._process = subprocess.Popen(tethered(self._command), stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(tethered(self._command), stdin=subprocess.DEVNULL, start_new_session=True)
 
     def end(self) -> None:
         """Ends the process, by force if it takes too long."""
