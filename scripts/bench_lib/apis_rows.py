@@ -38,6 +38,7 @@ def measure(run: Run) -> None:
     run.report.targets += [
         Target("PUT value, by the DMS update", lambda report: report.ratio(METADATA, DMS), least=0.9, unit=" x"),
         Target("alter-tag, by the DMS update", lambda report: report.ratio(CHAINS, DMS), least=0.9, unit=" x"),
+        Target("alter-tag, the value alone", lambda report: report.ratio(CHAINS_PART, DMS), least=0.9, unit=" x"),
     ]
 
 

@@ -14,12 +14,12 @@ DATABASE: Final = "bench_heavy"
 CONDITIONS, CALLERS, READERS = 200, 70, 8
 ALONE, BESIDE, ASKED = "get: 8 readers", f"get: 8 readers beside {CALLERS} that search", f"search: {CONDITIONS} conditions"
 
-_CONDITIONS: Final = " OR ".join(f"system:tags[tag{number}].state = {number}" for number in range(CONDITIONS))
+_WHERE: Final = " OR ".join(f"system:tags[tag{number}].state = {number}" for number in range(CONDITIONS))
 SEARCH: Final = Request(
     "POST",
     '"/api/dms/objects/search"',
     {"Content-Type": "application/json"},
-    f"""'{{"query":{{"statement":"SELECT * FROM system:object WHERE {_CONDITIONS}","maxItems":50}}}}'""",  # noqa: S608 - a statement is no SQL
+    f"""'{{"query":{{"statement":"SELECT * FROM system:object WHERE {_WHERE}","maxItems":50}}}}'""",  # noqa: S608 - a statement is no SQL
 )
 
 
