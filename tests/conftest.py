@@ -19,7 +19,7 @@ from dms_tags.serving.mongod import Client
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
-from tests.support.app import Service, running
+from tests.support.app import Service, make_url_builders_late, running
 from tests.support.databases import Databases
 from tests.support.mongo import replica_set
 from tests.support.stores import shared
@@ -37,26 +37,33 @@ REAL = (
 """A test module that uses anything of these starts mongods or whole services by itself."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Tells of the marker, and spares every test a thing that none of them looks at."""
+    config.addinivalue_line("markers", "thorough: takes seconds of made-up calls or waits them out; not for `--quick`")
+    make_url_builders_late()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--quick` is what `scripts/test quick` runs."""
-    parser.addoption("--quick", action="store_true", help="leave out every test that needs a mongod or a whole service")
+    parser.addoption("--quick", action="store_true", help="leave out every test that needs a mongod, a whole service or seconds")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out what `--quick` has no time for; it is counted as deselected, never as skipped."""
     if config.getoption("quick"):
-        left_out = [item for item in items if _needs_more_than_this_process(item)]
+        left_out = [item for item in items if _takes_more_than_a_moment(item)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
 
 
-def _needs_more_than_this_process(item: pytest.Item) -> bool:
+def _takes_more_than_a_moment(item: pytest.Item) -> bool:
     if not isinstance(item, pytest.Function):
         return True
     chosen = item.callspec.params.values() if hasattr(item, "callspec") else ()
     used = {getattr(value, "__module__", None) or "" for value in vars(item.module).values()}
     return (
-        "mongo_uri" in item.fixturenames
+        item.get_closest_marker("thorough") is not None
+        or "mongo_uri" in item.fixturenames
         or any(parameter == "mongod" for parameter in chosen if isinstance(parameter, str))
         or any(module.startswith(REAL) for module in used)
     )

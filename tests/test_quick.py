@@ -6,10 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 MODULES = ("tests/cli/test_screen.py", "tests/cli/test_token.py", "tests/tags/test_definitions.py", "tests/serving/test_serve.py")
 
 
+@pytest.mark.thorough
 def test_quick_leaves_out_what_needs_a_mongod_or_a_service() -> None:
     """Of tests on each store those on mongomock stay; nothing starts a mongod or a service, and nothing is skipped."""
     command = [sys.executable, "-m", "pytest", "--quick", "--collect-only", "-q", "-p", "no:cacheprovider", *MODULES]

@@ -23,6 +23,7 @@ SAMPLE = settings(
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("prefix", ["/tags", "/resources", "/auth"])
 def test_answers_are_as_described(prefix: str) -> None:
     """No call makes a 5xx, and every answer has a status and a shape that the OpenAPI document tells of."""

@@ -37,6 +37,7 @@ SAMPLE = settings(
 )
 
 
+@pytest.mark.thorough
 def test_answers_are_as_described(service: Service) -> None:
     """No call that the document tells of makes a 5xx, and every answer has a status and a shape that it tells."""
     # the events, and the trail as it is live, are streams without end

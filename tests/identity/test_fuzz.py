@@ -175,6 +175,7 @@ def status_of(app: Flask, authorization: str) -> int:
     return told[0]
 
 
+@pytest.mark.thorough
 def test_fuzzed_credentials(memory: Database, token_store: TokenStore, idp: Issuer, caplog: pytest.LogCaptureFixture) -> None:
     """Of ten thousand broken headers, tokens and JWTs each is a 401, none an error, and none changes anything."""
     settings = Settings(

@@ -210,6 +210,7 @@ def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.mark.thorough
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=st.lists(STEPS, min_size=8, max_size=30))
 def test_neither_notices_the_other(key_file: Path, steps: list[Step]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 from openapi_schema_validator import OAS30Validator, oas30_format_checker
 from werkzeug.test import TestResponse
 
-from tests.support.app import Service
+from dms_tags.api import openapi
+from dms_tags.app import APIS
 
 
 def valid(schema: Any, document: Any) -> None:
@@ -16,9 +18,14 @@ def valid(schema: Any, document: Any) -> None:
     OAS30Validator(schema, format_checker=oas30_format_checker).validate(document)
 
 
-def documented(service: Service, response: TestResponse) -> TestResponse:
+@cache
+def _document() -> Any:
+    return openapi.document(APIS)
+
+
+def documented(response: TestResponse) -> TestResponse:
     """The answer, if the OpenAPI document foretells its status and its body; else an `AssertionError`."""
-    document = service.services.openapi()
+    document = _document()
     request = response.request
     templates = [path for path in document["paths"] if re.fullmatch(re.sub(r"{\w+}", "[^/]+", path), request.path)]
     path = min(templates, key=lambda template: template.count("{"))  # a path that is spelt out is not one with variable parts

@@ -26,7 +26,7 @@ def get(service: Service, headers: Headers, tag_id: int) -> TestResponse:
 
 
 def tags(service: Service, headers: Headers, query: str = "") -> list[int]:
-    answer = documented(service, service.client.get(f"/auth/get-tags?chain_id=1{query}", headers=headers))
+    answer = documented(service.client.get(f"/auth/get-tags?chain_id=1{query}", headers=headers))
     assert 200 == answer.status_code, answer.text
     return [tag["id"] for tag in answer.json["results"]["tags"]]  # type: ignore[index]
 
@@ -35,19 +35,19 @@ def test_life_of_a_tag(service: Service) -> None:
     """A tag is added, altered in part and whole, read and deleted; every answer is as the OpenAPI document foretells."""
     headers = prepare(service)
     body = {"chain_id": 1, "value": "a", "model_class": "user"}
-    made = tag_of(documented(service, service.client.post("/auth/add-tag", json=body, headers=headers)), "add-tag")
+    made = tag_of(documented(service.client.post("/auth/add-tag", json=body, headers=headers)), "add-tag")
     assert (1, True, False, "a", "user") == tuple(made[name] for name in ("id", "active", "deleted", "value", "model_class"))
 
     states = [
-        tag_of(documented(service, alter(service, headers, id=1, **members)), "alter-tag")
+        tag_of(documented(alter(service, headers, id=1, **members)), "alter-tag")
         for members in ({"value": "b"}, {"active": False}, {"value": "c", "active": True}, {"value": ""}, {})
     ]
     assert [("b", True), ("b", False), ("c", True), ("", True), ("", True)] == [(one["value"], one["active"]) for one in states]
-    assert states[-1] == tag_of(documented(service, get(service, headers, 1)), "get-tag")
+    assert states[-1] == tag_of(documented(get(service, headers, 1)), "get-tag")
 
     deleted = service.client.delete("/auth/delete-tag?id=1", headers=headers)
     assert {**states[-1], "active": False, "deleted": True} == {
-        **tag_of(documented(service, deleted), "delete-tag"),
+        **tag_of(documented(deleted), "delete-tag"),
         "last_modified_date": states[-1]["last_modified_date"],
     }
     assert tag_of(get(service, headers, 1), "get-tag")["deleted"]
@@ -145,7 +145,7 @@ def test_looking_back(service: Service) -> None:
 
     def at(moment: datetime) -> TestResponse:
         asked = {"id": 1, "at": moment.isoformat(timespec="milliseconds")}
-        return documented(service, service.client.get("/auth/get-tag", query_string=asked, headers=headers))
+        return documented(service.client.get("/auth/get-tag", query_string=asked, headers=headers))
 
     assert "b" == tag_of(at(moments[1]), "get-tag")["value"]
     assert ("x", True) == tuple(tag_of(at(moments[0]), "get-tag")[name] for name in ("value", "active"))

@@ -38,17 +38,17 @@ def asked() -> Iterator[Service]:
 def give(service: Service, headers: Headers, query: str = "", **members: Any) -> TestResponse:
     """Sets a tag on a user; by default on the user 77 of chain 1."""
     body = members if members.keys() & set(Identifier) else {**USER, **members}
-    return documented(service, service.client.post(f"/auth/add-user-tag{query}", json={"chain_id": 1, **body}, headers=headers))
+    return documented(service.client.post(f"/auth/add-user-tag{query}", json={"chain_id": 1, **body}, headers=headers))
 
 
 def take(service: Service, headers: Headers, **asked: Any) -> TestResponse:
     """Takes a tag from the user 77 of chain 1, by parameters."""
-    return documented(service, service.client.delete("/auth/delete-user-tag", query_string={**USER, **asked}, headers=headers))
+    return documented(service.client.delete("/auth/delete-user-tag", query_string={**USER, **asked}, headers=headers))
 
 
 def listed(service: Service, headers: Headers, **asked: Any) -> dict[str, Any]:
     """The results of get-user-tags."""
-    answer = documented(service, service.client.get("/auth/get-user-tags", query_string={**USER, **asked}, headers=headers))
+    answer = documented(service.client.get("/auth/get-user-tags", query_string={**USER, **asked}, headers=headers))
     assert 200 == answer.status_code, answer.text
     results: dict[str, Any] = (answer.json or {})["results"]
     assert "get-user-tags" == results["result_type"]
@@ -61,7 +61,7 @@ def ids(service: Service, headers: Headers, **asked: Any) -> list[int]:
 
 def users(service: Service, headers: Headers, tag_id: int, **asked: Any) -> dict[str, Any]:
     """The results of get-tag-users."""
-    answer = documented(service, service.client.get("/auth/get-tag-users", query_string={"id": tag_id, **asked}, headers=headers))
+    answer = documented(service.client.get("/auth/get-tag-users", query_string={"id": tag_id, **asked}, headers=headers))
     assert 200 == answer.status_code, answer.text
     results: dict[str, Any] = (answer.json or {})["results"]
     return results

@@ -28,7 +28,7 @@ OF_O1 = {"f": "system:referredObjectId", "o": "eq", "v1": "o1"}
 
 def ask(service: Service, **query: Any) -> dict[str, Any]:
     """The answer to a search, held against the OpenAPI document."""
-    answer = documented(service, service.client.post(SEARCH, json={"query": query}))
+    answer = documented(service.client.post(SEARCH, json={"query": query}))
     assert 200 == answer.status_code, answer.text
     page: dict[str, Any] = answer.json or {}
     assert page["numItems"] == len(page["objects"])
@@ -164,7 +164,7 @@ def test_the_short_form_alone(filled: Service) -> None:
     view = {"types": ["system:audit"], "filters": [OF_O1], "sort": [{"field": "system:creationDate", "order": "desc"}]}
     within = ask(filled, **view, maxItems=2, skipCount=1)
 
-    alone = documented(filled, filled.client.post(SEARCH, json={**view, "size": 2, "from": 1, "fields": ["system:detail"]}))
+    alone = documented(filled.client.post(SEARCH, json={**view, "size": 2, "from": 1, "fields": ["system:detail"]}))
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"maxItems": 2}, "maxItems"),
         ({"term": "x"}, "term"),

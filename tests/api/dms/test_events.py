@@ -110,6 +110,7 @@ def test_the_client_reads_the_stream_of_the_service(trail: Recorded, transport: 
             next(iter(client.events(after=1)))
 
 
+@pytest.mark.thorough
 def test_a_token_hears_what_it_may_until_it_is_revoked(trail: Recorded) -> None:
     """A stream tells of the tag names that its token covers, and ends within ten seconds of the token's end."""
     store = TokenStore(trail.database, TagStore(trail.database))

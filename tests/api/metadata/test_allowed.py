@@ -25,7 +25,7 @@ REGIONS = ["APAC", "EMEA"]
 def change(service: Service, tag_id: str, **members: Any) -> Any:
     """Changes what a definition says; the definition."""
     answer = service.client.put(f"/tags/{tag_id}", json={"key": f"of {tag_id}", "color": "#000000", **members})
-    return body_of(documented(service, answer))
+    return body_of(documented(answer))
 
 
 def value_of(service: Service, tag_id: str) -> list[str]:
@@ -36,7 +36,7 @@ def test_only_allowed_values_are_set(service: Service) -> None:
     """A listed value is set as it is spelt there; any other is a 400 that names the right ones, and changes nothing."""
     tag_id = define(service, allowed_values=REGIONS)
 
-    assert REGIONS == body_of(documented(service, service.client.get(f"/tags/{tag_id}")))["allowed_values"]
+    assert REGIONS == body_of(documented(service.client.get(f"/tags/{tag_id}")))["allowed_values"]
     assert "APAC" == body_of(put(service, tag_id, "site-1", "apac"))["value"]
     error = refused(put(service, tag_id, "site-1", "Mars"), 400, "invalid_request_error", "parameter_invalid")
     assert "APAC, EMEA" in error["message"]
@@ -97,7 +97,7 @@ def pages(service: Service, path: str) -> list[list[str]]:
     """The ids of each page of a report."""
     listed = []
     while path:
-        answer = documented(service, service.client.get(path))
+        answer = documented(service.client.get(path))
         listed.append([resource["correlation_id"] for resource in body_of(answer)])
         assert {"site"} >= {resource["correlation_type"] for resource in answer.json or ()}
         link = answer.headers.get("Link", "")

@@ -22,24 +22,24 @@ UNKNOWN = "tag_01E8Z4Q6J7B6A5P4E3D2C1B0A9"
 def test_life_of_a_definition(service: Service) -> None:
     """A definition is made, read, changed and deleted; every answer is as the OpenAPI document foretells."""
     client = service.client
-    made = documented(service, client.post("/tags", json={"key": "Region", "color": "#3F51B5", "mandatory_on": ["site", "wan"]}))
+    made = documented(client.post("/tags", json={"key": "Region", "color": "#3F51B5", "mandatory_on": ["site", "wan"]}))
     definition = body_of(made, 201)
     assert re.fullmatch("tag_[0-9A-HJKMNP-TV-Z]{26}", definition["id"])
     assert ("Region", "#3F51B5", ["site", "wan"]) == (definition["key"], definition["color"], definition["mandatory_on"])
     assert {"id", "key", "color", "mandatory_on", "created_at", "updated_at"} == definition.keys()
     path = f"/tags/{definition['id']}"
 
-    read = documented(service, client.get(path))
+    read = documented(client.get(path))
     assert {**definition, "values": []} == body_of(read)
     assert made.headers["ETag"] == read.headers["ETag"]
 
-    changed = documented(service, client.put(path, json={"key": "Area", "color": "#000000"}))
+    changed = documented(client.put(path, json={"key": "Area", "color": "#000000"}))
     assert {**definition, "key": "Area", "color": "#000000", "updated_at": changed.json["updated_at"]} == body_of(changed)  # type: ignore[index]
     assert [] == body_of(client.put(path, json={"key": "Area", "color": "#000000", "mandatory_on": []}))["mandatory_on"]
 
-    gone = documented(service, client.delete(path))
+    gone = documented(client.delete(path))
     assert (204, b"") == (gone.status_code, gone.data)
-    refused(documented(service, client.get(path)), 404, "not_found_error", "tag_not_found")
+    refused(documented(client.get(path)), 404, "not_found_error", "tag_not_found")
     assert ["ADMIN_CREATED", "ADMIN_UPDATED", "ADMIN_UPDATED", "ADMIN_UPDATED", "ADMIN_DELETED"] == [
         entry["actionName"] for entry in service.entries() if entry["resource"] == f"definition/{definition['id']}"
     ]
@@ -83,24 +83,24 @@ def test_values(service: Service) -> None:
     """Values are applied, listed, found by exact value, shown with their resource, and removed."""
     client, tag_id = service.client, define(service, "Region")
     body = {"correlation_id": "s1", "correlation_type": "site", "value": "APAC"}
-    applied = documented(service, client.post(f"/tags/{tag_id}/values", json=body))
+    applied = documented(client.post(f"/tags/{tag_id}/values", json=body))
     assert body == {name: body_of(applied, 201)[name] for name in body}
     put(service, tag_id, "s2", "EMEA")
     put(service, tag_id, "u1", "APAC", "user")
 
-    listed = body_of(documented(service, client.get(f"/tags/{tag_id}/values")))
+    listed = body_of(documented(client.get(f"/tags/{tag_id}/values")))
     assert [("site", "s1"), ("site", "s2"), ("user", "u1")] == [
         (one["correlation_type"], one["correlation_id"]) for one in listed
     ]
-    found = body_of(documented(service, client.get(f"/tags/{tag_id}/resources?value=APAC")))
+    found = body_of(documented(client.get(f"/tags/{tag_id}/resources?value=APAC")))
     assert ["s1", "u1"] == [one["correlation_id"] for one in found]
     assert [] == body_of(client.get(f"/tags/{tag_id}/resources?value=apac"))
-    [shown] = body_of(documented(service, client.get("/tags")))
+    [shown] = body_of(documented(client.get("/tags")))
     assert (tag_id, listed) == (shown["id"], shown["values"])
-    labels = body_of(documented(service, client.get("/resources/s1/tags")))
+    labels = body_of(documented(client.get("/resources/s1/tags")))
     assert [{"tag_id": tag_id, "key": "Region", "color": "#3F51B5", "value": "APAC"}] == labels
 
-    removed = documented(service, client.delete(f"/tags/{tag_id}/values/s1", headers={"X-B3-TraceId": TRACE}))
+    removed = documented(client.delete(f"/tags/{tag_id}/values/s1", headers={"X-B3-TraceId": TRACE}))
     assert (204, b"", TRACE) == (removed.status_code, removed.data, removed.headers["X-B3-TraceId"])
     refused(client.delete(f"/tags/{tag_id}/values/s1"), 404, "not_found_error", "tag_value_not_found")
     assert [] == body_of(client.get("/resources/s1/tags"))
@@ -175,7 +175,7 @@ def test_looking_back(service: Service) -> None:
 
     def at(moment: datetime) -> Any:
         asked = {"at": moment.isoformat(timespec="milliseconds")}
-        return body_of(documented(service, service.client.get(f"/resources/{SITE}/tags", query_string=asked)))
+        return body_of(documented(service.client.get(f"/resources/{SITE}/tags", query_string=asked)))
 
     assert [{"tag_id": tag_id, "key": "Region", "color": "#3F51B5", "value": "APAC"}] == at(then)
     assert [] == at(then - timedelta(seconds=1))

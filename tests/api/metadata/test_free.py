@@ -30,11 +30,11 @@ PATH = "/metadata/site-1"
 def set_to(service: Service, metadata: dict[str, str], query: str = "", **headers: str) -> TestResponse:
     """Replaces the metadata of site-1."""
     given = {name.replace("_", "-"): text for name, text in headers.items()}
-    return documented(service, service.client.put(f"{PATH}{query}", json={"metadata": metadata}, headers=given))
+    return documented(service.client.put(f"{PATH}{query}", json={"metadata": metadata}, headers=given))
 
 
 def metadata(service: Service, path: str = PATH) -> Any:
-    return body_of(documented(service, service.client.get(path)))["metadata"]
+    return body_of(documented(service.client.get(path)))["metadata"]
 
 
 def changes(service: Service) -> list[tuple[int, int, str, Any]]:
@@ -49,7 +49,7 @@ def changes(service: Service) -> list[tuple[int, int, str, Any]]:
 def test_made_read_replaced_and_removed(service: Service) -> None:
     """Metadata is made, read and listed; a replacement records each key that differs, in one trace; a removal each that goes."""
     body = {"resource_id": "site-1", "metadata": {"contact": "ann", "floor": "3"}}
-    made = documented(service, service.client.post("/metadata", json=body))
+    made = documented(service.client.post("/metadata", json=body))
     assert body == body_of(made, 201)
     assert body["metadata"] == metadata(service)
 
@@ -57,11 +57,11 @@ def test_made_read_replaced_and_removed(service: Service) -> None:
     assert {"contact": "ben", "room": "B", "floor": "3"} == body_of(replaced)["metadata"] == metadata(service)
     assert TRACE == replaced.headers["X-B3-TraceId"]
     assert 200 == set_to(service, {"room": "B", "floor": "3"}).status_code
-    gone = documented(service, service.client.delete(PATH))
+    gone = documented(service.client.delete(PATH))
     assert (204, b"") == (gone.status_code, gone.data)
 
-    refused(documented(service, service.client.get(PATH)), 404, "not_found_error", "not_found")
-    refused(documented(service, service.client.delete(PATH)), 404, "not_found_error", "not_found")
+    refused(documented(service.client.get(PATH)), 404, "not_found_error", "not_found")
+    refused(documented(service.client.delete(PATH)), 404, "not_found_error", "not_found")
     assert [
         (1, 110, "contact", "ann"),
         (2, 110, "floor", "3"),
@@ -144,8 +144,8 @@ def test_pages(service: Service) -> None:
     service.client.delete("/metadata/r1")
     service.client.post("/api/dms/objects/r9/tags/ocr/state/1")
 
-    first = documented(service, service.client.get("/metadata?limit=2"))
-    rest = documented(service, service.client.get(first.headers["Link"].split(">")[0][1:]))
+    first = documented(service.client.get("/metadata?limit=2"))
+    rest = documented(service.client.get(first.headers["Link"].split(">")[0][1:]))
 
     assert ["r0", "r2", "r3", "r4"] == [each["resource_id"] for page in (first, rest) for each in body_of(page)]
 

@@ -203,6 +203,7 @@ def test_an_idle_stream_is_kept_alive(trail: Recorded) -> None:
         assert [(block.id, block.data) for block in (stream.block(), stream.block())] == [("2", "")] * 2
 
 
+@pytest.mark.thorough
 def test_a_slow_client_is_cut_off_and_told_so(trail: Recorded) -> None:
     """What was queued still comes, then a last event that says why; the position in it is the one to resume from."""
     feed = trail.feed(bound=10)
@@ -276,6 +277,7 @@ def test_a_position_beyond_the_trail_is_refused(trail: Recorded) -> None:
         trail.feed().start("default", 4)
 
 
+@pytest.mark.thorough
 def test_clients_that_come_and_go_see_every_event_once(long_trail: Recorded) -> None:
     """Twelve clients disconnect at random while the trail grows; none misses or repeats anything."""
     total, feed = 1_500, long_trail.feed()

@@ -164,6 +164,7 @@ TAMPERINGS: list[Tampering] = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("tampering", TAMPERINGS)
 def test_tampered_database(tmp_path: Path, tampering: Tampering) -> None:
     """Every random tampering is detected, and the first bad position is named right."""

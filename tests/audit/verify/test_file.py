@@ -98,6 +98,7 @@ def test_manifest_key_has_another_id(bench: Bench) -> None:
     assert bench.verifier.key_id != key.key_id
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("unsigned", [False, True])
 @pytest.mark.parametrize(
     ("filters", "members", "position"),
@@ -212,6 +213,7 @@ def test_malformed_manifest(bench: Bench, members: Members) -> None:
     assert 1 == bench.verify(file).status
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "line",
     [
