@@ -43,7 +43,7 @@ class Proof:
     events: int = 0
     repeated: int = 0
     refused: int = 0
-    crashes: list[float] = field(default_factory=list)
+    crashes: list[tuple[float, float]] = field(default_factory=list)  # when each began, and when what it took was there again
 
 
 def deliver_through_crashes(
@@ -75,10 +75,11 @@ def deliver_through_crashes(
             for number in range(rounds):
                 before = len(steady.sent)
                 steady.wait(lambda receiver, before=before: len(receiver.sent) > before + 20, PATIENCE_SECONDS)  # type: ignore[misc]
+                began = monotonic()
                 what = kinds[number % len(kinds)](services, mongod)
-                proof.crashes.append(monotonic())
                 for service in services:
                     service.wait_until_ready()
+                proof.crashes.append((began, monotonic()))
                 tell(f"crash {number + 1}: {what}; {len(steady.sent)} deliveries to the steady receiver")
         for name, (receiver, more) in wanted.items():
             expected = _expected(database, more)
@@ -106,7 +107,7 @@ def _expected(database: Database, chosen: dict[str, Any]) -> list[int]:
     return [entry["position"] for entry in database.trail.find(where, sort=[("position", 1)])]
 
 
-def _hold(name: str, sent: Sequence[Sent], expected: Sequence[int], crashes: Sequence[float]) -> tuple[int, int]:
+def _hold(name: str, sent: Sequence[Sent], expected: Sequence[int], crashes: Sequence[tuple[float, float]]) -> tuple[int, int]:
     """Asserts that deliveries were in order, none left out, and repeated only after a crash or where the answer came too late; how many were, how many refused."""
     taken_at: dict[int, float] = {}
     following = iter(expected)
@@ -119,7 +120,7 @@ def _hold(name: str, sent: Sequence[Sent], expected: Sequence[int], crashes: Seq
             repeated += 1
             known = taken_at[position]
             late = SECONDS <= delivery.at - known <= SECONDS + LATE_SECONDS  # its answer came when nobody waited for it any more
-            explained = late or any(known <= crash <= known + UNKEPT_SECONDS for crash in crashes)
+            explained = late or any(known <= over and began <= known + UNKEPT_SECONDS for began, over in crashes)
             assert explained, f"{name}: {position} came again {delivery.at - known:.1f} s after it was taken, for no reason"
         if not 200 <= delivery.answer < 300:
             refused += 1
