@@ -50,9 +50,9 @@ def _erase(name: str, kind: str | None, tenant: str) -> None:
         forgotten = sum(credentials.forget(tenant, name) for credentials in stores)
     if not done.actors and not forgotten and not done.keep and not done.beside:
         raise Ended(f"nothing in {tenant} is known of an actor of that name", NOTHING)
-    screen.say(f"erased from {done.entries} entries of {tenant}; every proof of them holds as before")
+    screen.say(f"erased from {screen.counted(done.entries, 'entry')} of {tenant}; every proof holds as before")
     if done.keep:
-        screen.say(f"{done.keep} entries of schema 1 have the name in what was signed, and keep it")
+        screen.say(f"it stays in {screen.counted(done.keep, 'entry')} of schema 1, where the name is in what was signed")
 
 
 @command.command("erase-reason")

@@ -49,7 +49,7 @@ def command(context: click.Context, folder: Path | None, tenant: str | None) -> 
     with at_store() as (settings, database), output.bar("backing up") as progress:
         made = Backup(database, Checkpointer.of(database, settings), TagStore(database)).make(folder, tenant, progress)
     ends = ", ".join(f"{trail.tenant} up to {trail.last}" for trail in made.set.trails.values()) or "no tenant has anything"
-    screen.write(f"{made.set.folder}: {made.entries} entries added; {ends}\n")
+    screen.write(f"{made.set.folder}: {screen.counted(made.entries, 'entry')} added; {ends}\n")
     if made.unknown:
         screen.say(f"not in it, since this version does not know them: the collections {', '.join(made.unknown)}")
     if "signature" not in made.set.manifest:
@@ -78,7 +78,7 @@ def _tell(folder: Path, checked: Checked) -> int:
     for remark in checked.remarks:
         screen.write(f"note: {screen.visible(remark)}\n")
     outcome = {0: "holds", 1: "DOES NOT HOLD", 2: "not proven"}[checked.status]
-    screen.write(f"{folder}: {outcome}; {checked.sets} sets\n")
+    screen.write(f"{folder}: {outcome}; {screen.counted(checked.sets, 'set')}\n")
     return checked.status
 
 

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 
 from dms_tags.audit.verify import report as outcome
 from dms_tags.audit.verify.report import Report
-from dms_tags.cli.screen import visible, write
+from dms_tags.cli.screen import counted, visible, write
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def tell(what: str, report: Report) -> int:
         if finding is not worst:
             out(f"  also: {finding}\n")
     if report.entries:
-        out(f"  looked at: {report.entries} entries, positions {report.first} to {report.last}\n")
+        out(f"  looked at: {counted(report.entries, 'entry')}, positions {report.first} to {report.last}\n")
     if report.checkpoint is not None:
         out(f"  checkpoint: {report.checkpoint.origin} at {report.checkpoint.size}, root {report.checkpoint.root.hex()}\n")
     for line in report.unknown:

@@ -68,6 +68,11 @@ def abandon() -> None:
     os.close(nowhere)
 
 
+def counted(number: int, what: str) -> str:
+    """`1 entry`, `2 entries`; `what` is one of them: `entry`, `set`."""
+    return f"{number} {what if number == 1 else what[:-1] + 'ies' if what.endswith('y') else what + 's'}"
+
+
 def say(text: str) -> None:
     """A line beside the output, on standard error."""
     click.echo(visible(text), err=True)

@@ -97,7 +97,9 @@ def export(filters: Mapping[str, Any], out: Path, form: str, bom: bool, proofs: 
             screen.say("the manifest of a table needs a file beside it: without one, this table cannot be verified")
     else:
         manifest = _download(wanted, out, GOES_ON)
-        screen.write(f"{out}: {manifest['count']} entries, positions {manifest['first']} to {manifest['last']}\n")
+        screen.write(
+            f"{out}: {screen.counted(manifest['count'], 'entry')}, positions {manifest['first']} to {manifest['last']}\n"
+        )
     if not manifest.get("complete", True):
         screen.say(
             f"the trail begins at position {manifest.get('oldest', manifest['first'])}: what is older was archived, and may have matched too"
