@@ -103,6 +103,10 @@ class Actor:
     name: str
     kind: str
 
+    def own(self, key: str) -> str:
+        """What a key of its is kept as: no two actors' are spelt alike, whatever stands in their names and keys."""
+        return f"{self.kind}/{self.name.replace('%', '%25').replace('/', '%2F')}/{key}"
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:

@@ -149,7 +149,8 @@ class Eraser:
 
     def _from_answers(self, tenant: str, name: str, kinds: Sequence[str]) -> int:
         """Drops what is kept under the actors' idempotency keys, and the name where it is that of an object's creator; how often."""
-        theirs = {"$regex": f"^(?:{'|'.join(kinds)})/{re.escape(name)}/"}
+        own = [Actor(name, kind).own("") for kind in kinds]
+        theirs = {"$regex": f"^(?:{'|'.join(map(re.escape, own))})"}
         tags = self._database.tags
         done = 0
         for documents in self._ranges(tenant):
@@ -160,8 +161,8 @@ class Eraser:
                     done += tags.update_many({"_id": documents, creator: name}, {"$set": {creator: None}}).modified_count
         for collection in EXPIRING:
             made = Registry(self._database, collection)
-            for kind in kinds:
-                made.forget(f"{tenant}/{kind}/{name}/")
+            for each in own:
+                made.forget(f"{tenant}/{each}")
             if "session" in kinds and name not in KINDS:
                 made.forget(f"{tenant}/{name}/")
         return done

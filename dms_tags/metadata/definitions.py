@@ -101,7 +101,7 @@ class LabelDefinitions:
         """Makes a definition; its id, and what came of it.  Raises `InUse` where the tenant has one with that key."""
         tag_id = new_tag_id()
         if terms.idempotency is not None:
-            tag_id = self._made.settle(f"{tenant}/{terms.actor.kind}/{terms.actor.name}/{terms.idempotency.key}", tag_id)
+            tag_id = self._made.settle(f"{tenant}/{terms.actor.own(terms.idempotency.key)}", tag_id)
         self._keys.settle(tenant)
         change = self._change(tenant, tag_id, Verb.ADD, terms, draft.state())
         try:

@@ -160,7 +160,7 @@ def reply_keys(change: Change) -> tuple[str, ...]:
     if change.idempotency is None:
         return ()
     key = change.idempotency.key
-    own = f"{change.actor.kind}/{change.actor.name}/{key}"
+    own = change.actor.own(key)
     return (own,) if _of_an_actor(key) else (own, key)
 
 

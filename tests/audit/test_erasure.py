@@ -247,21 +247,22 @@ def test_entries_of_schema_1_keep_the_name(database: Database, settings: Setting
     assert 0 == bench.verified().status
 
 
-def test_who_has_no_entry_is_erased_too(bench: Bench) -> None:
+@pytest.mark.parametrize("name", ["eve", "ad/eve"])
+def test_who_has_no_entry_is_erased_too(bench: Bench, name: str) -> None:
     """The name of whom the DMS told as a creator, and of who told of an object or asked for nothing new under a key, is gone."""
     store = ObjectStore(bench.database, bench.store)
-    terms = Terms(Actor("eve", "jwt"), idempotency=Idempotency("k", "f"))
+    terms = Terms(Actor(name, "jwt"), idempotency=Idempotency("k", "f"))
     for object_id, told in (("o8", Properties(type="letter")), ("o9", Properties(created_by="mallory"))):
         asked = Asked(Resource("default", Kind.OBJECT, object_id), Manner.MAKE, told=told)
         store.change(asked, terms, lambda change: change)
     assert {"tags"} == bench.holders("eve")
 
-    assert Erased(0, 0, 0, 5) == bench.eraser().erase("default", "eve", None, OPERATOR)
+    assert Erased(0, 0, 0, 5) == bench.eraser().erase("default", name, None, OPERATOR)
     assert Erased(0, 0, 0, 1) == bench.eraser().erase("default", "mallory", "token", OPERATOR)
 
     assert set() == bench.holders("eve")
     assert {"audit_trail", "actor_keys", "tags"} == bench.holders()
-    assert Erased(0, 0, 0, 0) == bench.eraser().erase("default", "eve", None, OPERATOR)
+    assert Erased(0, 0, 0, 0) == bench.eraser().erase("default", name, None, OPERATOR)
 
 
 def test_an_export_by_name_is_recorded_without_it(bench: Bench) -> None:

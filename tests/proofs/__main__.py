@@ -246,7 +246,9 @@ def prove_frozen(folder: Path) -> None:
 def prove_forgeries(folder: Path) -> None:
     """5,000 forged files and 2,000 forged databases, by kind: each is found out, at the right position; honest ones hold."""
     for forge, count in ((forge_files, 5_000), (forge_databases, 2_000)):
-        tallies = forge(folder, count)
+        place = folder / forge.__name__  # each has a key and a log of its own
+        place.mkdir()
+        tallies = forge(place, count)
         for kind, tally in sorted(tallies.items()):
             _tell(f"{kind}: {tally}")
         missed = [f"{kind} {line}" for kind, tally in tallies.items() for line in tally.missed]

@@ -237,8 +237,7 @@ def _new_id(call: Call, key: str | None, number: int) -> str:
     """An id for an object that comes without one; under an idempotency key the same again."""
     if key is None:
         return str(uuid.uuid4())
-    actor = call.identity.actor
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"dms-tags:{call.identity.tenant}/{actor.kind}/{actor.name}/{key}/{number}"))
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"dms-tags:{call.identity.tenant}/{call.identity.actor.own(key)}/{number}"))
 
 
 def _discards(call: Call) -> bool:
