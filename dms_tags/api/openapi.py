@@ -96,6 +96,9 @@ PLAIN_PROBLEM: Final = {"type": "object", "required": ["type", "title", "status"
 OF_CHANGES: Final = frozenset({409, 412, 422})
 """The errors that only a change can give."""
 
+OF_ANY: Final = frozenset({400, 403, 405, 413, 415, 500})
+"""The errors of requests that are refused whatever they ask for: also calls that ask for no identity can give them."""
+
 
 def document(apis: Iterable[Api]) -> dict[str, Any]:
     """The OpenAPI 3.0.3 document of the APIs."""
@@ -151,13 +154,12 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["requestBody"] = {"required": route.body_required, "content": dict.fromkeys(types, content)}
     if route.method == "GET" and "If-None-Match" in route.headers:
         operation["responses"]["304"] = {"description": "The client has it already"}
-    if route.permissions:
-        error = {"content": {route.api.error_type: {"schema": {"$ref": f"#/components/schemas/{route.api.name}-error"}}}}
-        for status in possible(route):
-            operation["responses"].setdefault(str(status), {"description": ERRORS[status], **error})
-        plain = {"content": {"application/problem+json": {"schema": PLAIN_PROBLEM}}}
-        for status, meaning in BY_SERVER.items():
-            operation["responses"].setdefault(str(status), {"description": meaning, **plain})
+    error = {"content": {route.api.error_type: {"schema": {"$ref": f"#/components/schemas/{route.api.name}-error"}}}}
+    for status in possible(route):
+        operation["responses"].setdefault(str(status), {"description": ERRORS[status], **error})
+    plain = {"content": {"application/problem+json": {"schema": PLAIN_PROBLEM}}}
+    for status, meaning in BY_SERVER.items():
+        operation["responses"].setdefault(str(status), {"description": meaning, **plain})
     for status, response in operation["responses"].items():
         response["headers"] = _given(route, int(status))
     return operation
@@ -181,6 +183,8 @@ def _given(route: Route, status: int) -> dict[str, Any]:
 
 def possible(route: Route) -> list[int]:
     """The errors that a call can give: one that changes nothing loses no lock, and only some look at what may be archived."""
+    if route.permissions == PUBLIC:
+        return sorted(OF_ANY)
     reads = route.method == "GET" or route.permissions == {Permission.READ}
     looks_back = Permission.AUDIT in route.permissions or {"at", "after"} & route.parameters.keys()
     never = (OF_CHANGES if reads else frozenset()) | (frozenset() if looks_back else {410})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from openapi_spec_validator import validate
 from schemathesis.core.result import Ok
 
+from dms_tags.api.endpoint import PUBLIC, Route
+from dms_tags.app import APIS
 from dms_tags.settings import Settings
 from tests.support.app import Service, running
 
@@ -72,6 +75,22 @@ def test_names_in_the_document(service: Service) -> None:
     assert [r"^[a-z](?:[a-z][a-z0-9]*)?(?::[a-z][a-z0-9]*)*$"] == [
         parameter["schema"]["pattern"] for parameter in parameters if parameter["name"] == "name"
     ]
+
+
+@pytest.mark.parametrize("route", [route for api in APIS for route in api.routes if route.permissions == PUBLIC], ids=str)
+def test_what_is_wrong_with_a_public_call_is_told(service: Service, route: Route) -> None:
+    """A query that is not in UTF-8, a host that is not this one, a body in gzip: each refusal is among the answers told."""
+    path = re.sub(r"{(\w+)}", lambda part: str(route.path_parameters[part[1]].example), route.full_path)
+    answers = (service.client.get("/openapi.json").json or {})["paths"][route.full_path][route.method.lower()]["responses"]
+    refused: list[dict[str, Any]] = [
+        {"environ_overrides": {"RAW_URI": f"{path}?next=%E4"}},
+        {"headers": {"Host": "elsewhere.example"}},
+        {"data": b"x", "headers": {"Content-Encoding": "gzip"}},
+    ]
+    for call in refused:
+        answer = service.client.open(path, method=route.method, **call)
+        assert str(answer.status_code) in answers
+        assert answer.mimetype in answers[str(answer.status_code)].get("content", {answer.mimetype: {}})
 
 
 HEADERS = {

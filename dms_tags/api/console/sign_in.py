@@ -33,7 +33,7 @@ def sign_in_page(call: Call) -> Response:
     return page("sign_in.html", problem=None, next=following)
 
 
-@api.route("POST", "/sign-in", permission=PUBLIC, body=SignIn(), responses={303: LEADS, 401: PAGE, 403: PAGE})
+@api.route("POST", "/sign-in", permission=PUBLIC, body=SignIn(), responses={303: LEADS, 401: PAGE, 429: PAGE, 503: PAGE})
 def sign_in(call: Call) -> Response:
     """Sign in to the console with an API token or a JWT.
 
@@ -49,7 +49,7 @@ def sign_in(call: Call) -> Response:
     return response
 
 
-@api.route("POST", "/sign-out", permission=PUBLIC, responses={303: LEADS, 403: PAGE})
+@api.route("POST", "/sign-out", permission=PUBLIC, responses={303: LEADS})
 def sign_out(call: Call) -> Response:
     """Sign out of the console: the cookie goes."""
     call.services.guard.require_own(call.request)

@@ -7,9 +7,8 @@ import secrets
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from flask import Request, g
-from werkzeug.exceptions import BadRequest, NotFound, RequestEntityTooLarge
-from werkzeug.routing import Rule
+from flask import Request, current_app, g
+from werkzeug.exceptions import BadRequest, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 
@@ -37,7 +36,7 @@ def require_plain(call: Request, body_limit: int) -> None:
         raise BadRequest("the header Host is missing, or is no host: it is the name or address of the service, with its port")
     target: str = call.environ.get("RAW_URI", "")
     path = (target if target.startswith("/") else urlsplit(target).path).partition("?")[0]
-    if "%2f" in path.lower() and not _spans(call.url_rule):
+    if "%2f" in path.lower() and not _spans(call):
         raise BadRequest("the path has an encoded slash (%2F): no part of this path may have a slash in it")
     if path.startswith("//"):
         raise NotFound
@@ -53,6 +52,10 @@ def require_plain(call: Request, body_limit: int) -> None:
         raise RequestEntityTooLarge
 
 
-def _spans(rule: Rule | None) -> bool:
-    """Whether a part of the path may have slashes in it, as the names of tiles have."""
+def _spans(call: Request) -> bool:
+    """Whether a part of the path may have slashes in it, as the names of tiles have, by whichever method it is called."""
+    rule, wrong = call.url_rule, call.routing_exception
+    adapter = current_app.create_url_adapter(call)
+    if isinstance(wrong, MethodNotAllowed) and wrong.valid_methods and adapter is not None:
+        rule, _ = adapter.match(method=next(iter(wrong.valid_methods)), return_rule=True)
     return rule is not None and "<path:" in rule.rule

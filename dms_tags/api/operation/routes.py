@@ -15,6 +15,12 @@ from dms_tags.identity.model import Permission
 
 STATUS: Final[Mapping[str, Any]] = {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
 
+REFUSED: Final = {
+    "description": "Who calls is not known here, or comes too often",
+    "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}},
+}
+AWAY: Final = {"description": "MongoDB does not answer", "content": REFUSED["content"]}
+
 api = Api("operation", "", render_problem, PROBLEM_SCHEMA, MEDIA_TYPE)
 
 
@@ -49,7 +55,12 @@ def ready(call: Call) -> Response:
     "GET",
     "/metrics",
     permission=PUBLIC,
-    responses={200: {"description": "Metrics", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={
+        200: {"description": "Metrics", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        401: REFUSED,
+        429: REFUSED,
+        503: AWAY,
+    },
 )
 def read_metrics(call: Call) -> Response:
     """Metrics for Prometheus.

@@ -352,6 +352,11 @@ def test_an_encoded_slash_is_no_slash(open_: FlaskClient, method: str, path: str
     assert "%2F" in answer.text
 
 
+def test_a_slash_in_a_part_that_takes_one_is_no_fault_of_the_path(open_: FlaskClient) -> None:
+    """What is called by a method that there is not is a 405, as without the slash."""
+    assert [405, 405] == [open_.delete(f"/console/resources/object{slash}8f2c").status_code for slash in ("%2F", "/")]
+
+
 @pytest.mark.parametrize("target", [f"{TAGS}/%E4", "/api/dms/audit?createdBy=J%FCrgen", "/tags?cursor=%C3", "/tags?cursor=\xfc"])
 def test_what_is_not_utf_8_is_no_question(open_: FlaskClient, target: str) -> None:
     """A path or query in Latin-1 is a 400 rather than a question for something else, which would find nothing."""

@@ -85,6 +85,8 @@ def changed(database: Database, chance: random.Random) -> int:
         if isinstance(value, str)
         else "x"
         if value is None
+        else value[:-1] + bytes([value[-1] ^ 1])
+        if isinstance(value, bytes)
         else value.replace(year=2031)
     )
     update = {"$unset": {member: ""}} if chance.random() < 0.2 and member != "tenant" else {"$set": {member: other}}
