@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 from flask import Flask, Response, request
 
@@ -32,6 +33,14 @@ APIS: tuple[Api, ...] = (dms.api, metadata.api, chains.api, operation.api, pages
 EXTENSION = "dms_tags"
 
 
+class Application(Flask):
+    """Flask without the question, three times in a request, whether a view is a coroutine: none is."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function as it is."""
+        return func
+
+
 def create_app(settings: Settings | None = None, *, database: Database | None = None, apis: Sequence[Api] = APIS) -> Flask:
     """The WSGI application.
 
@@ -42,7 +51,7 @@ def create_app(settings: Settings | None = None, *, database: Database | None = 
     settings = settings or Settings.from_environment()
     services = Services(settings, database or Database.connect(settings))
     services.openapi = cache(lambda: openapi.document(apis))
-    app = Flask("dms_tags", template_folder="api/operation/templates", static_folder=None)
+    app = Application("dms_tags", template_folder="api/operation/templates", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.body_limit
     app.config["ORIGIN"] = settings.origin
     app.url_map.merge_slashes = False

@@ -19,6 +19,7 @@ import pytest
 
 from dms_tags.serving.mongod import eventually
 from dms_tags.serving.web import allow_many_files
+from dms_tags.serving.worker import Outgoing
 
 LIMIT = 10_000
 SECONDS = 1
@@ -267,3 +268,45 @@ def _memory_of_children(parent: int) -> list[int]:
         if int(fields["PPid"]) == parent:
             found.append(int(fields["VmRSS"].split()[0]))
     return found
+
+
+def sent(*pieces: bytes) -> list[bytes]:
+    """What goes out, send by send, where the server writes these pieces of an answer."""
+    server, client = socket.socketpair(type=socket.SOCK_SEQPACKET)
+    with server, client:
+        outgoing = Outgoing(server)
+        for piece in pieces:
+            outgoing.sendall(piece)
+        server.shutdown(socket.SHUT_WR)
+        return list(iter(lambda: client.recv(65_536), b""))
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
+
+
+def test_a_head_goes_with_its_body() -> None:
+    """An answer of a known length is one send; what follows the first piece is sent as it comes."""
+    assert [HEAD + b"abc"] == sent(HEAD, b"abc")
+    assert [HEAD + b"a", b"bc"] == sent(HEAD, b"a", b"bc")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 3\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 3\r\n\r\n",
+    ],
+)
+def test_a_head_that_may_stay_alone_waits_for_nothing(head: bytes) -> None:
+    """A stream's client learns at once that it is heard; an answer without a body is sent."""
+    assert [head] == sent(head)
+
+
+def test_the_head_of_an_answer_to_head(server: Running) -> None:
+    """It tells a length, and no body follows."""
+    with server.connect() as client:
+        client.sendall(b"HEAD / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+
+        assert everything(client).endswith(b"\r\n\r\n")
