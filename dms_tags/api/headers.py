@@ -86,10 +86,10 @@ def bare_entity_tags(text: str) -> tuple[str, ...] | None:
 def known(headers: Headers, etag: str | None) -> bool:
     """Whether `If-None-Match` says that the client has the answer with this entity tag already.  Raises `InvalidParameter`."""
     text = headers.get("If-None-Match")
-    if text is None or etag is None:
+    if text is None:
         return False
     listed = entity_tags(text, "If-None-Match")
-    return listed is None or etag in listed
+    return etag is not None and (listed is None or etag in listed)
 
 
 def refuse(headers: Headers, names: Iterable[str]) -> None:

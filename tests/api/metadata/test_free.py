@@ -89,6 +89,8 @@ def test_locks(service: Service) -> None:
     read = service.client.get(PATH)
     assert etag == read.headers["ETag"]
     assert 304 == service.client.get(PATH, headers={"If-None-Match": etag}).status_code
+    for path in (PATH, f"{PATH}?at=2100-01-01T00:00:00Z"):  # what once was has no ETag
+        assert 400 == service.client.get(path, headers={"If-None-Match": ""}).status_code
     newer = set_to(service, {"floor": "3", "room": "B"}, If_Match=etag, X_B3_TraceId=TRACE).headers["ETag"]
 
     refused(set_to(service, {"floor": "4"}, If_Match=etag), 412, "precondition_error", "revision_mismatch")
