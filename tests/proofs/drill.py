@@ -30,7 +30,7 @@ from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from tests.support.mongo import replica_set
 from tests.support.service import Service, service
-from tests.support.trails import entries, keyed
+from tests.support.trails import entries, keyed, place_keys
 
 COMMAND: Final = (sys.executable, "-m", "dms_tags.cli.main")
 TELLING_MEMORY: Final = """
@@ -170,6 +170,7 @@ def _fill(database: Database, count: int, objects: int) -> None:
     made = entries(count, objects=objects, step=0.01)
     while batch := list(itertools.islice(made, 5_000)):
         database.trail.insert_many(batch)
+        place_keys(database, batch)
     database.prepare()
     along = database.trail.find({"tenant": "default"}, sort=[("resource", 1), ("revision", 1)], hint="revision")
     for documents in _batches(
