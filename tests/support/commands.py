@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -38,8 +38,9 @@ def served(service: Handler) -> Iterator[str]:
             self.send_response(answer.status_code)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(answer.content)
+            with suppress(ConnectionError):  # commands are killed here, as workers are
+                self.end_headers()
+                self.wfile.write(answer.content)
 
         do_GET = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815 - http.server's names
 
