@@ -98,12 +98,12 @@ class Tracing:
         """Says of a span that what it tells of failed."""
         span.set_status(self._trace.Status(self._trace.StatusCode.ERROR, what))
 
-    def receive(self, method: str, headers: Any) -> tuple[Span, Any]:
+    def receive(self, method: str, headers: Any | None) -> tuple[Span, Any]:
         """Begins the span of a request under its caller's, as the current one; with it comes what `answered` needs.
 
-        `headers` give one by its name in any case.
+        `headers` give one by its name in any case; None: none of them names a span.
         """
-        parent = self._propagator.extract(headers)
+        parent = self._context.Context() if headers is None else self._propagator.extract(headers)
         span = self._tracer.start_span(method, parent, self._trace.SpanKind.SERVER)
         return span, self._context.attach(self._trace.set_span_in_context(span, parent))
 

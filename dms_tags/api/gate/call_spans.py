@@ -13,6 +13,9 @@ from dms_tags.tracing import Tracing
 TAG_TRACE: Final = "dms_tags.tag_trace_id"
 """The attribute that joins a call to the trace id that locks the tag, and thus to the trail."""
 
+OF_A_SPAN: Final = frozenset({"HTTP_TRACEPARENT", "HTTP_B3", "HTTP_X_B3_SPANID"})
+"""The headers of which one names the span that calls, as WSGI spells them; a trace id without a span's is no parent."""
+
 
 class CallSpans:
     """Makes them by `tracing`.  `init_app` sets up what happens around every request."""
@@ -27,7 +30,9 @@ class CallSpans:
         app.teardown_request(self._end)
 
     def _begin(self) -> None:
-        g.span, g.span_token = self._tracing.receive(request.method, request.headers)
+        # To read them is six headers, each looked up by several steps, and most callers name no span
+        named = not OF_A_SPAN.isdisjoint(request.environ)
+        g.span, g.span_token = self._tracing.receive(request.method, request.headers if named else None)
 
     def _describe(self, response: Response) -> Response:
         if "span" in g and g.span.is_recording():
