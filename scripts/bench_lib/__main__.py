@@ -14,6 +14,7 @@ from bench_lib import (
     main_rows,
     objects_rows,
     peers_venv,
+    relay_rows,
     size_rows,
     subscription_rows,
     trail_rows,
@@ -36,8 +37,9 @@ GROUPS = {
     "subscriptions": subscription_rows.measure,
     "objects": objects_rows.measure,
     "heavy": heavy_rows.measure,
+    "relays": relay_rows.measure,
 }
-USUAL = [name for name in GROUPS if name not in ("sizes", "huge")]
+USUAL = [name for name in GROUPS if name not in ("sizes", "huge", "relays")]
 
 
 def main() -> None:
@@ -68,7 +70,7 @@ def _arguments() -> argparse.Namespace:
         choices=GROUPS,
         default=USUAL,
         metavar="ROWS",
-        help=f"groups of rows: {', '.join(GROUPS)} (default: all but sizes and huge)",
+        help=f"groups of rows: {', '.join(GROUPS)} (default: all but sizes, huge and relays)",
     )
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     return parser.parse_args()
