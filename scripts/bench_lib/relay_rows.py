@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 import threading
 import time
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ DATABASE = "bench_relays"
 PENDING = 100_000
 TENANTS = (1, 100, 10_000)
 OTHERS, EVERY_SECONDS = 100, 0.01
+BATCHES = 50
 ACTOR = Actor("bench", "cli")
 
 
@@ -37,6 +39,11 @@ def measure(run: Run) -> None:
                 run.report.note(f"  its CPU for each, ms: {what}", (time.process_time() - cpu) / pending * 1000)
                 run.report.note(
                     f"  mongod's CPU for each, ms: {what}", (server.cpu_seconds(run.mongod) - of_mongod) / pending * 1000
+                )
+        for tenants in (1, OTHERS):
+            with _Backlog(run) as backlog:
+                run.report.note(
+                    f"relay, ms for {OTHERS} changes as they come, in {tenants} tenants", backlog.batch_seconds(tenants) * 1000
                 )
         with _Backlog(run) as backlog:
             backlog.add("flooded" for _ in range(pending))
@@ -74,6 +81,17 @@ class _Backlog:
         while relay.run_once():
             pass
         relay.release()
+
+    def batch_seconds(self, tenants: int) -> float:
+        """How long a batch of `OTHERS` changes takes once the relay knows the tenants: the median of many."""
+        relay, seconds = Relay(self._database), []
+        for _ in range(BATCHES):
+            self.add(f"t{number % tenants}" for number in range(OTHERS))
+            began = time.monotonic()
+            relay.run_once()
+            seconds.append(time.monotonic() - began)
+        relay.release()
+        return statistics.median(seconds)
 
     def lags_of_others(self) -> list[float]:
         """Drains it, while other tenants have a change now and then: how long those took to be in the trail, in seconds, shortest first."""

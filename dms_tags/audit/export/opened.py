@@ -26,10 +26,10 @@ class Opener:
         """Reads the keys of those who made the entries.  Raises `StoreUnavailable`."""
         made_by = {_actor(entry) for entry in entries if entry.get("schema") != 1}
         actors = [Actor(name, kind) for name, kind in made_by if isinstance(name, str) and isinstance(kind, str)]
-        keys = self._actors.standing(self._tenant, actors) if actors else {}
+        keys = self._actors.standing((self._tenant, actor) for actor in actors) if actors else {}
         # None: the actor is being erased
         self._keys = {
-            (actor.name, actor.kind): None if key.erasing else b64encode(key.key).decode() for actor, key in keys.items()
+            (actor.name, actor.kind): None if key.erasing else b64encode(key.key).decode() for (_, actor), key in keys.items()
         }
         if len(keys) < len(actors):
             # An actor may have been erased since the entries were read: they say so by now

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from pymongo.errors import DuplicateKeyError
 
@@ -26,6 +26,9 @@ REMEMBERED: Final = 10_000
 
 PATIENCE: Final = 4.0
 
+OfTenant = tuple[str, Actor]
+"""A tenant, and an actor in it."""
+
 
 class ActorKeys:
     """The keys of one database.  Every method raises `StoreUnavailable` where MongoDB does not answer.
@@ -38,22 +41,22 @@ class ActorKeys:
         self._settled = database.majority(self._keys)
         self._commitments: Bounded[tuple[bytes, str], str] = Bounded(REMEMBERED)
 
-    def make(self, tenant: str, actors: Iterable[Actor]) -> Mapping[Actor, ActorKey]:
+    def make(self, actors: Iterable[OfTenant]) -> Mapping[OfTenant, ActorKey]:
         """The keys of actors who had none: new ones, or those that another relay has made meanwhile."""
-        wanted = {_id(tenant, actor): actor for actor in actors}
-        for key_id, actor in wanted.items():
+        wanted = {_id(*each): each for each in actors}
+        for key_id, (tenant, actor) in wanted.items():
             document = {"_id": key_id, "tenant": tenant, "kind": actor.kind, "name": actor.name, "key": new_key()}
             with suppress(DuplicateKeyError), store_errors():
                 self._keys.insert_one(document)
-        standing = awaited(lambda: self._all(tenant, wanted), PATIENCE)
+        standing = awaited(lambda: self._all(wanted), PATIENCE)
         if standing is None:
             raise StoreUnavailable("another relay is just making the key of an actor")
         return {wanted[key_id]: self._key(document) for key_id, document in standing.items()}
 
-    def standing(self, tenant: str, actors: Iterable[Actor]) -> Mapping[Actor, ActorKey]:
-        """The keys of those of the actors that have one; those too that are being erased."""
-        wanted = {_id(tenant, actor): actor for actor in actors}
-        return {wanted[key_id]: self._key(document) for key_id, document in self._read(tenant, wanted).items()}
+    def standing(self, actors: Iterable[OfTenant]) -> Mapping[OfTenant, ActorKey]:
+        """The keys of those of the actors that have one, in one look; those too that are being erased."""
+        wanted = {_id(*each): each for each in actors}
+        return {wanted[key_id]: self._key(document) for key_id, document in self._read(wanted).items()}
 
     def named(self, tenant: str, name: str, kind: str | None = None) -> Mapping[Actor, ActorKey]:
         """The keys of the actors called `name`, of one kind or of all; those too that are being erased."""
@@ -71,13 +74,14 @@ class ActorKeys:
         with store_errors():
             self._keys.delete_one({"_id": _id(tenant, actor), "erasing": True})
 
-    def _all(self, tenant: str, wanted: Mapping[str, Actor]) -> dict[str, Document] | None:
-        standing = self._read(tenant, wanted)
+    def _all(self, wanted: Mapping[str, OfTenant]) -> dict[str, Document] | None:
+        standing = self._read(wanted)
         return standing if len(standing) == len(wanted) else None
 
-    def _read(self, tenant: str, wanted: Mapping[str, Any]) -> dict[str, Document]:
+    def _read(self, wanted: Mapping[str, OfTenant]) -> dict[str, Document]:
+        tenants = {tenant for tenant, _ in wanted.values()}
         with store_errors():
-            documents = self._settled.find({"_id": {"$in": list(wanted)}, "tenant": tenant})
+            documents = self._settled.find({"_id": {"$in": list(wanted)}, "tenant": {"$in": list(tenants)}})
             return {document["_id"]: document for document in documents}
 
     def _key(self, document: Document) -> ActorKey:

@@ -21,7 +21,7 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from dms_tags.audit.trail import entry
-from dms_tags.audit.trail.actors import ActorKeys
+from dms_tags.audit.trail.actors import ActorKeys, OfTenant
 from dms_tags.audit.trail.commitments import ActorKey
 from dms_tags.audit.trail.entry import Entry
 from dms_tags.audit.trail.trail import BEGINNING, Trail
@@ -204,13 +204,14 @@ class Relay:
         waiting = [(record["at"], work, index) for work in works for index, record in enumerate(work.records)]
         # Within a resource `at` never runs backwards and the sort is stable: its records keep their order
         waiting.sort(key=lambda item: (item[1].document["tenant"], item[0]))
+        keys = self._keys(
+            [(work.document["tenant"], work.records[index]) for _, work, index in waiting if index >= work.recorded]
+        )
         made: list[Entry] = []
         for tenant, group in groupby(waiting, key=lambda item: item[1].document["tenant"]):
             position, last = self._head(tenant)
             recorded_at = max(self._clock(), last)
-            batch = [(work, index) for _, work, index in group]
-            keys = self._keys(tenant, [work.records[index] for work, index in batch if index >= work.recorded])
-            for work, index in batch:
+            for _, work, index in group:
                 record = work.records[index]
                 trail = work.document["trail"]
                 trail["revision"] += 1
@@ -224,7 +225,7 @@ class Relay:
                         revision=trail["revision"],
                         position=position,
                         recorded_at=recorded_at,
-                        actor=keys[_actor(record)],
+                        actor=keys[tenant, _actor(record)],
                     )
                     work.entries.append(numbered)
                     made.append(numbered)
@@ -235,18 +236,22 @@ class Relay:
             self._heads[tenant] = (position, recorded_at)
         return made
 
-    def _keys(self, tenant: str, records: list[Document]) -> Mapping[Actor, ActorKey]:
-        """The keys of those who made the records.  Raises `_Behind` where what has no key any more had one: it was erased."""
-        actors = {_actor(record) for record in records}
-        keys = self._actors.standing(tenant, actors)
+    def _keys(self, records: list[tuple[str, Document]]) -> Mapping[OfTenant, ActorKey]:
+        """The keys of those who made the records, each with its tenant.
+
+        In one look for the whole batch, since a batch may be of hundreds of tenants.  Raises `_Behind` where what has no key any
+        more had one: it was erased.
+        """
+        actors = {(tenant, _actor(record)) for tenant, record in records}
+        keys = self._actors.standing(actors)
         if len(keys) == len(actors):
             return keys
         missing = actors - keys.keys()
         # No key is made for a name that was erased since the outboxes were read: by then its records are in the trail
-        ids = [record["id"] for record in records if _actor(record) in missing]
+        ids = [record["id"] for tenant, record in records if (tenant, _actor(record)) in missing]
         if self._trail.entries.find_one({"_id": {"$in": ids}}, {"_id": 1}) is not None:
             raise _Behind
-        return {**keys, **self._actors.make(tenant, missing)}
+        return {**keys, **self._actors.make(missing)}
 
     def _head(self, tenant: str) -> tuple[int, datetime]:
         known = self._heads.get(tenant)

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from dms_tags.audit.export.opened import Opener
 from dms_tags.audit.trail.actors import ActorKeys
@@ -83,10 +85,44 @@ def test_an_actor_has_one_key_in_a_tenant(memory: Database) -> None:
 def test_keys_are_made_once(real: Service) -> None:
     """However many relays meet an actor at the same moment."""
     with ThreadPoolExecutor(8) as at_once:
-        keys = list(at_once.map(lambda _: ActorKeys(real.database).make("default", [ANN, BOB]), range(8)))
+        keys = list(at_once.map(lambda _: ActorKeys(real.database).make([("default", ANN), ("default", BOB)]), range(8)))
 
     assert [keys[0]] * 8 == keys
     assert 2 == real.database.collection("actor_keys").count_documents({})
+
+
+class Looks(CommandListener):
+    """Counts the looks for keys."""
+
+    count = 0
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """A command is sent."""
+        self.count += event.command_name == "find" and event.command["find"] == "actor_keys"
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        """Says nothing more."""
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """Says nothing more."""
+
+
+def test_keys_of_many_tenants_are_looked_up_together(settings: Settings) -> None:
+    """One look for a batch, whatever number of tenants it is of: else each of them would cost a round trip, each time."""
+    looks = Looks()
+    client: MongoClient[dict[str, Any]] = MongoClient(settings.mongo_uri, tz_aware=True, event_listeners=[looks])
+    database = Database(client, settings.database)
+    database.prepare()
+    store, relay = TagStore(database), Relay(database)
+    for state in (1, 2):
+        for number in range(30):
+            of = Resource(f"tenant{number}", Kind.OBJECT, "doc")
+            store.change(Change(of, "ocr", Verb.SET, (ANN, BOB)[number % 2], state))
+        looks.count = 0
+        assert 30 == relay.run_once()
+    database.close()
+
+    assert 1 == looks.count
 
 
 def test_an_earlier_entry_stays_as_it_is() -> None:
