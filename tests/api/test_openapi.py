@@ -77,7 +77,10 @@ def test_names_in_the_document(service: Service) -> None:
     ]
 
 
-@pytest.mark.parametrize("route", [route for api in APIS for route in api.routes if route.permissions == PUBLIC], ids=str)
+PUBLIC_ROUTES = [route for api in APIS for route in api.routes if route.permissions == PUBLIC]
+
+
+@pytest.mark.parametrize("route", PUBLIC_ROUTES, ids=[f"{route.method} {route.full_path}" for route in PUBLIC_ROUTES])
 def test_what_is_wrong_with_a_public_call_is_told(service: Service, route: Route) -> None:
     """A query that is not in UTF-8, a host that is not this one, a body in gzip: each refusal is among the answers told."""
     path = re.sub(r"{(\w+)}", lambda part: str(route.path_parameters[part[1]].example), route.full_path)
