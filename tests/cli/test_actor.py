@@ -41,7 +41,7 @@ def test_erase(database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     capsys.readouterr()
 
     assert 0 == main(["actor", "erase", "ann"])
-    assert "erased from 1 entries of default" in capsys.readouterr().err
+    assert "erased from 1 entry of default" in capsys.readouterr().err
     assert 0 == database.trail.count_documents({"createdBy": "ann"})
     assert 0 == database.collection("credentials").count_documents({})
     assert 3 == main(["actor", "erase", "ann"])
