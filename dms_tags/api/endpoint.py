@@ -290,19 +290,19 @@ def _dispatch(route: Route, services: Services) -> Callable[..., Response]:
             headers.refuse(received.headers, refused)
             call = Call(received, services, identity, parameters.read(declared, received.args), route, parts)
             response = route.view(call, **{spelled[name]: value for name, value in parts.items()})
-            return _not_modified(route, response) if reads and "If-None-Match" in received.headers else response
+            return _not_modified(call, response) if reads and "If-None-Match" in received.headers else response
         except Exception as error:  # noqa: BLE001 - every API answers in its own shape, also what nobody expected; it is logged
             return render(error)
 
     return answer
 
 
-def _not_modified(route: Route, response: Response) -> Response:
+def _not_modified(call: Call, response: Response) -> Response:
     """The answer, or 304 where the client has it already; whichever call gives an entity tag (RFC 9110, section 13.1.2)."""
     etag = response.headers.get("ETag")
-    if etag is None and "If-None-Match" not in route.headers:
+    if etag is None and "If-None-Match" not in call.route.headers:
         return response
-    if not headers.known(request.headers, None if etag is None else etag.strip('"')):
+    if not headers.known(call.request.headers, None if etag is None else etag.strip('"')):
         return response
     unchanged = empty_answer(304)
     for name in ("ETag", headers.TRACE_HEADER, "Cache-Control", "Vary"):

@@ -78,7 +78,7 @@ def _ours(run: Run) -> None:
         trail = run.client[DATABASE]["audit_trail"]
         head = trail.count_documents({})
         run.measure_cpu(OURS, ours, load.UPDATE_TAG)
-        lags = relay_lags(trail, head)
+        lags = relay_lags(trail, {"tenant": "default", "position": {"$gt": head}})
         run.report.note(LAG_50, lags[len(lags) // 2])
         run.report.note(LAG_99, lags[len(lags) * 99 // 100])
         run.measure(OURS_GET, ours, load.READ_TAG)
@@ -87,10 +87,10 @@ def _ours(run: Run) -> None:
         print(f"  its processes: {', '.join(f'{size:.0f} MB' for size in memory)}")
 
 
-def relay_lags(trail: Collection[Document], after: int) -> list[float]:
-    """Seconds from each change to its entry, in order of size, of the entries behind position `after`."""
+def relay_lags(trail: Collection[Document], where: Document) -> list[float]:
+    """Seconds from each change to its entry, in order of size, of the entries that match."""
     members = {"_id": 0, "recordedAt": 1, "creationDate": 1}
-    entries = trail.find({"tenant": "default", "position": {"$gt": after}}, members)
+    entries = trail.find(where, members)
     return sorted((entry["recordedAt"] - entry["creationDate"]).total_seconds() for entry in entries)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Self
 
 from bench_lib import server
+from bench_lib.main_rows import relay_lags
 from bench_lib.run import Document, Run
 from dms_tags.audit.trail.relay import Relay
 from dms_tags.model import Actor, Change, Kind, Resource, Verb
@@ -104,8 +105,7 @@ class _Backlog:
             time.sleep(EVERY_SECONDS)
         draining.join()
         self.drain()
-        told = self._database.trail.find({"tenant": {"$ne": "flooded"}}, {"creationDate": 1, "recordedAt": 1})
-        return sorted((entry["recordedAt"] - entry["creationDate"]).total_seconds() for entry in told)
+        return relay_lags(self._database.trail, {"tenant": {"$ne": "flooded"}})
 
     def _document(self, tenant: str) -> Document:
         resource = Resource(tenant, Kind.OBJECT, f"o{next(self._numbers)}")

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 from flask.testing import FlaskClient
 from pymongo import MongoClient
-from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+from pymongo.monitoring import CommandStartedEvent
 
 import dms_tags
 from dms_tags.app import create_app
@@ -23,6 +23,7 @@ from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.leases import Leases
 from dms_tags.tags.store import TagStore
+from tests.support.mongo import Listener
 
 KEYS: Final = {"tags": "_id", "audit_trail": "tenant"}
 OBJECTS: Final = "/api/dms/objects"
@@ -49,7 +50,7 @@ CALLS: Final[Mapping[str, tuple[str, str, dict[str, Any]]]] = {
 }
 
 
-class Watch(CommandListener):
+class Watch(Listener):
     """Notes what this thread asks MongoDB for: by collection, `one` where the shard key is named, else `all`."""
 
     def __init__(self) -> None:
@@ -67,12 +68,6 @@ class Watch(CommandListener):
             self.asked.setdefault(collection, set()).add(reach)
             if event.command_name in ("update", "insert", "delete", "findAndModify"):
                 self.writes.add((collection, reach))
-
-    def succeeded(self, event: CommandSucceededEvent) -> None:
-        """Says nothing more."""
-
-    def failed(self, event: CommandFailedEvent) -> None:
-        """Says nothing more."""
 
     def take(self) -> dict[str, set[str]]:
         """What was asked since the last look."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
-from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+from pymongo.monitoring import CommandStartedEvent
 
 from dms_tags.audit.export.opened import Opener
 from dms_tags.audit.trail.actors import ActorKeys
@@ -25,6 +25,7 @@ from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
 from tests.support.app import Service
+from tests.support.mongo import Listener
 from tests.support.trails import entries
 
 ANN, BOB = Actor("ann", "token"), Actor("bob", "jwt")
@@ -91,7 +92,7 @@ def test_keys_are_made_once(real: Service) -> None:
     assert 2 == real.database.collection("actor_keys").count_documents({})
 
 
-class Looks(CommandListener):
+class Looks(Listener):
     """Counts the looks for keys."""
 
     count = 0
@@ -99,12 +100,6 @@ class Looks(CommandListener):
     def started(self, event: CommandStartedEvent) -> None:
         """A command is sent."""
         self.count += event.command_name == "find" and event.command["find"] == "actor_keys"
-
-    def succeeded(self, event: CommandSucceededEvent) -> None:
-        """Says nothing more."""
-
-    def failed(self, event: CommandFailedEvent) -> None:
-        """Says nothing more."""
 
 
 def test_keys_of_many_tenants_are_looked_up_together(settings: Settings) -> None:
