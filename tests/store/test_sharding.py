@@ -23,7 +23,7 @@ from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.leases import Leases
 from dms_tags.tags.store import TagStore
-from tests.support.mongo import Listener
+from tests.support.listener import Listener
 
 KEYS: Final = {"tags": "_id", "audit_trail": "tenant"}
 OBJECTS: Final = "/api/dms/objects"

@@ -9,7 +9,6 @@ from typing import Final
 
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
-from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandSucceededEvent
 
 from dms_tags.serving.mongod import Client, Mongod, eventually, find_mongod, free_port, initiate, wait_for_primary
 
@@ -20,16 +19,6 @@ SMALL: Final = (
     *("--setParameter", "enableTestCommands=1"),  # fail points
     *("--setParameter", "ttlMonitorSleepSecs=1"),
 )
-
-
-class Listener(CommandListener):
-    """What hears of commands as they are sent, in `started`, and need not know how they end."""
-
-    def succeeded(self, event: CommandSucceededEvent) -> None:
-        """Says nothing more."""
-
-    def failed(self, event: CommandFailedEvent) -> None:
-        """Says nothing more."""
 
 
 class ReplicaSet:

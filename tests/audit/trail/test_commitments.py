@@ -25,7 +25,7 @@ from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
 from tests.support.app import Service
-from tests.support.mongo import Listener
+from tests.support.listener import Listener
 from tests.support.trails import entries
 
 ANN, BOB = Actor("ann", "token"), Actor("bob", "jwt")
