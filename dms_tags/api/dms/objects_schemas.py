@@ -44,33 +44,34 @@ class Valued(fields.Field[Any]):
         return None if value is None else self._inner.deserialize(value)
 
 
-class Row(fields.Field[Any]):
-    """A row of `system:tags` as it is sent: `[name, state]`."""
+class Rows(fields.Field[Any]):
+    """The rows of one object, `[name, state]`, each name once: read in one go, since they are most of a body."""
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> tuple[str, int]:
-        if not isinstance(value, list) or len(value) != 2:
-            raise ValidationError('a row is ["name", state]')
-        name, state = value
-        if not isinstance(name, str):
-            raise ValidationError("the name of a tag is a text")
-        whole = isinstance(state, int) or (isinstance(state, float) and state.is_integer())
-        if isinstance(state, bool) or not whole or not names.MIN_STATE <= state <= names.MAX_STATE:
-            raise ValidationError(f"a state is a whole number from {names.MIN_STATE} to {names.MAX_STATE}")
-        return names.tag_name(name), int(state)
-
-
-class Rows(Each):
-    """The rows of one object, each name once."""
-
-    def __init__(self) -> None:
-        super().__init__(Row(), MAX_TAGS)
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
-        rows: list[Any] = super()._deserialize(value, *_, **__)
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> tuple[tuple[str, int], ...]:
+        if not isinstance(value, list) or len(value) > MAX_TAGS:
+            raise ValidationError(f"a list of at most {MAX_TAGS:,} is needed")
+        rows = []
+        for number, sent in enumerate(value):
+            try:
+                rows.append(_row(sent))
+            except ValidationError as error:
+                raise ValidationError({number: error.messages}) from error
         twice = given_twice(name for name, _state in rows)
         if twice is not None:
             raise ValidationError(f"the tag {twice!r} is given twice; once is right")
         return tuple(rows)
+
+
+def _row(sent: Any) -> tuple[str, int]:
+    if not isinstance(sent, list) or len(sent) != 2:
+        raise ValidationError('a row is ["name", state]')
+    name, state = sent
+    if not isinstance(name, str):
+        raise ValidationError("the name of a tag is a text")
+    whole = isinstance(state, int) or (isinstance(state, float) and state.is_integer())
+    if isinstance(state, bool) or not whole or not names.MIN_STATE <= state <= names.MAX_STATE:
+        raise ValidationError(f"a state is a whole number from {names.MIN_STATE} to {names.MAX_STATE}")
+    return names.tag_name(name), int(state)
 
 
 def _moment(text: str) -> Any:
