@@ -14,7 +14,6 @@ database, any that did not move the cut.
 
 from __future__ import annotations
 
-import secrets
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
-from pymongo import ReplaceOne, ReturnDocument
+from pymongo import ReplaceOne
 
 from dms_tags.audit.export.exporter import Export, Exporter
 from dms_tags.audit.log.signer import Checkpointer
@@ -33,8 +32,8 @@ from dms_tags.audit.log.tiles import WIDTH
 from dms_tags.audit.trail.actors import ActorKeys
 from dms_tags.audit.trail.entry import Entry, removes
 from dms_tags.audit.trail.filters import Filters
+from dms_tags.audit.trail.orders import TURN, begin_order, turn_of
 from dms_tags.audit.trail.query import TrailQuery
-from dms_tags.audit.trail.trail import BEGINNING
 from dms_tags.audit.verify.file import verify_file
 from dms_tags.audit.verify.report import HOLDS
 from dms_tags.errors import CannotStart, Gone
@@ -51,10 +50,7 @@ BATCH: Final = 4 * WIDTH
 """Entries that are read, and removed, at once."""
 
 
-TURN: Final = timedelta(seconds=60)
-"""An order that gave no sign of life for so long counts as dead."""
-
-LATE: Final = "a later order to archive has begun meanwhile; this one changed nothing"
+LATE: Final = "a later order, to archive or to start the log anew, has begun meanwhile; this one changed nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,21 +125,14 @@ class Archiver:
 
         Raises `CannotStart` while another order is at work.
         """
-        turn = Turn(self._database, f"archive/{tenant}", secrets.token_hex(8), TURN)
+        turn = turn_of(self._database, tenant, TURN)
         with store_errors():
             if turn.take() is None:
                 raise CannotStart(
-                    f"another order to archive the trail of {tenant} is at work, or died less than {TURN.seconds} s ago; "
+                    f"another order to the trail of {tenant}, to archive it or to start its log anew, is at work, or died less than {TURN.seconds} s ago; "
                     "nothing was changed"
                 )
-            begun = self._heads.find_one_and_update(
-                {"_id": tenant},
-                {"$inc": {"sequence": 1}, "$setOnInsert": {"cut": 0, "recordedAt": BEGINNING}},
-                upsert=True,
-                return_document=ReturnDocument.AFTER,
-            )
-        if begun is None:
-            raise TypeError("an upsert that gives back the new document gives one back")
+        begun = begin_order(self._database, tenant)
         return _Order(tenant, begun["sequence"], begun["cut"], tuple(begun.get("orders", ())), turn)
 
     def _carry_out(

@@ -109,16 +109,26 @@ class Eraser:
         if entry["reason"] is not None and [state] != [tag.state for tag in self._store.read(of, TAG)]:
             self._store.change(Change(of, TAG, Verb.SET, by, state=state, action=Action.ACTOR_ERASED, max_tags=None))
         self._step("reason")
-        erased = sorted({*(entry["erased"] or ()), "reason"})
         with store_errors():
             # What a repeated request is compared with was made of the reason too
             self._database.tags.update_one(
                 {"_id": f"{tenant}/{entry['resource']}"},
                 {"$pull": {"replies": {"at": entry["creationDate"]}, "claims": {"etag": entry["_id"]}}},
             )
-            self._database.trail.update_one(
-                {"_id": entry["_id"]}, {"$set": {"reason": None, "erased": erased}, "$unset": {"reasonKey": ""}}
-            )
+        self._from_entry(entry["_id"], "reason", {"reason": None}, "reasonKey")
+
+    def _from_entry(self, entry_id: str, member: str, without: Mapping[str, Any], *keys: str) -> None:
+        """Takes a member from an entry, and says so beside what others take from it at the same moment."""
+        while True:
+            with store_errors():
+                entry = self._trail.entries.find_one({"_id": entry_id}, {"erased": 1})
+                if entry is None:
+                    return  # archived meanwhile
+                erased = sorted({*(entry["erased"] or ()), member})
+                update = {"$set": {**without, "erased": erased}, **({"$unset": dict.fromkeys(keys, "")} if keys else {})}
+                # Bound to what was read: else of two orders at once one would unsay what the other has taken
+                if self._database.trail.update_one({"_id": entry_id, "erased": entry["erased"]}, update).matched_count:
+                    return
 
     def _record(self, tenant: str, actor_id: str, kind: str, by: Actor) -> None:
         of, state = Resource(tenant, Kind.ACTOR, actor_id), {"actorKind": kind}
@@ -137,15 +147,19 @@ class Eraser:
                 )
                 if not batch:
                     return done
-                position = batch[-1]["position"]
                 of_actor = [entry for entry in batch if entry["schema"] > 1 and entry["actorKind"] == actor.kind]
                 ids = [entry["_id"] for entry in of_actor]
                 keys = sorted({f"{tenant}/{entry['resource']}" for entry in of_actor})
                 self._database.tags.update_many({"_id": {"$in": keys}}, {"$pull": {"claims": {"etag": {"$in": ids}}}})
-                for erased in ({"createdBy"}, {"createdBy", "reason"}):
-                    some = [entry["_id"] for entry in of_actor if {*(entry["erased"] or ()), "createdBy"} == erased]
-                    nameless = {"$set": {"createdBy": None, "erased": sorted(erased)}}
-                    done += self._database.trail.update_many({"_id": {"$in": some}}, nameless).modified_count
+                taken = 0
+                for before in (None, ["reason"]):
+                    some = [entry["_id"] for entry in of_actor if entry["erased"] == before]
+                    nameless = {"$set": {"createdBy": None, "erased": ["createdBy", *(before or ())]}}
+                    # Bound to what was read: else of two orders at once one would unsay what the other has taken
+                    taken += self._database.trail.update_many({"_id": {"$in": some}, "erased": before}, nameless).modified_count
+                done += taken
+                if taken == len(of_actor):
+                    position = batch[-1]["position"]  # else another order was at one of them meanwhile: they are looked at again
 
     def _from_answers(self, tenant: str, name: str, kinds: Sequence[str]) -> int:
         """Drops what is kept under the actors' idempotency keys, and the name where it is that of an object's creator; how often."""

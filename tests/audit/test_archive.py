@@ -13,7 +13,7 @@ import pytest
 
 from dms_tags.audit.archive import Archived, Archiver
 from dms_tags.audit.export.exporter import Exporter
-from dms_tags.audit.log.signer import Checkpointer
+from dms_tags.audit.log.signer import Checkpointer, NotSigned
 from dms_tags.audit.trail.filters import Filters
 from dms_tags.audit.trail.relay import Relay
 from dms_tags.audit.verify.database import verify_database
@@ -300,6 +300,32 @@ def test_order_that_was_cut_off(service: Service, tmp_path: Path) -> None:
 
     assert 513 == service.entries()[0]["position"]
     assert expected == past.tags_at(resource, at(900))
+
+
+def test_a_log_begun_anew_while_an_order_is_at_work(service: Service, database: Database, tmp_path: Path) -> None:
+    """No entries are removed whose hashes are gone: the order to begin anew waits for the other, and ends one that seems dead."""
+    checkpointer = service.services.checkpointer
+    refused: list[str] = []
+
+    def start_anew(step: str) -> None:
+        if step != "cut":
+            return
+        with pytest.raises(NotSigned, match="at work") as caught:
+            checkpointer.start_anew("log.example/anew")
+        refused.append(str(caught.value))
+        database.collection("leases").delete_many({"_id": "archive/default"})  # as if it had halted for long
+        checkpointer.start_anew("log.example/anew")
+
+    with pytest.raises(CannotStart, match="later order"):
+        archiver(service, step=start_anew).archive("default", at(600), tmp_path / "out", ACTOR)
+
+    assert 1 == len(refused)
+    assert COUNT == database.trail.count_documents({"position": {"$lte": COUNT}})
+    anew = Checkpointer(database, Settings(), checkpointer._key)  # noqa: SLF001 - under the origin that the database has now
+    anew.checkpoint("default")
+    identity = anew.identities.current()
+    assert identity is not None
+    assert 0 == verify_database(database, "default", identity.verifiers("default"), None, lambda _done, _total: None).status
 
 
 def test_goes_on_after_all_is_archived(settings: Settings, database: Database, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from bson import encode
+from pymongo.collection import Collection
 
 from dms_tags.audit.erasure import Erased, Eraser
 from dms_tags.audit.export.exporter import Exporter
@@ -272,3 +273,38 @@ def test_an_export_by_name_is_recorded_without_it(bench: Bench) -> None:
     (entry,) = bench.database.trail.find({"action": Action.TRAIL_EXPORTED})
     (mine, *_) = bench.database.trail.find({"createdBy": NAME})
     assert [mine["actorCommitment"]] == entry["state"]["filters"]["createdBy"]
+
+
+def test_a_reason_and_its_actor_at_once(bench: Bench) -> None:
+    """Each order says beside the other what it took, whichever has read the entry before the other changed it."""
+    (entry,) = bench.database.trail.find({"reason": "she said so"})
+
+    def erase_the_actor(step: str) -> None:
+        if step == "reason":
+            bench.eraser().erase("default", NAME, None, OPERATOR)
+
+    bench.eraser(step=erase_the_actor).erase_reason("default", entry["position"], OPERATOR)
+    bench.settle()
+
+    (erased,) = bench.database.trail.find({"_id": entry["_id"]})
+    assert (None, None, ["createdBy", "reason"]) == (erased["createdBy"], erased["reason"], erased["erased"])
+    assert 0 == bench.verified().status
+
+
+def test_an_actor_and_its_reason_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other way round: the reason goes once the actor's entries were read, and all of them lose the name all the same."""
+    (entry,) = bench.database.trail.find({"reason": "she said so"})
+    update_many = Collection.update_many
+
+    def reason_first(tags: Collection[Any], *arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(Collection, "update_many", update_many)
+        bench.eraser().erase_reason("default", entry["position"], OPERATOR)
+        return update_many(tags, *arguments, **options)
+
+    monkeypatch.setattr(Collection, "update_many", reason_first)
+    assert 5 == bench.eraser().erase("default", NAME, None, OPERATOR).entries
+    bench.settle()
+
+    (erased,) = bench.database.trail.find({"_id": entry["_id"]})
+    assert (None, None, ["createdBy", "reason"]) == (erased["createdBy"], erased["reason"], erased["erased"])
+    assert 0 == bench.verified().status

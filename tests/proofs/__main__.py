@@ -223,7 +223,9 @@ def prove_soak(folder: Path) -> None:
             seen = soak(running, int(running.url.rpartition(":")[2]), seconds=1800, every=10)
         slopes = seen.slopes()
         for name, slope in slopes.items():
-            _tell(f"{name}: {seen.values[name][-1]:.1f} at the end, {slope}")
+            values = seen.values[name]
+            on_the_way = " ".join(f"{values[(len(values) - 1) * tenth // 10]:.1f}" for tenth in range(11))
+            _tell(f"{name}: {on_the_way}; {slope}")
         _tell(f"{seen.changes} changes, {len(oracle.trail_at_rest(database))} entries")
         grew = [name for name, slope in slopes.items() if slope.hourly - 2 * slope.error > FLAT[name.split()[0]]]
         assert not grew, grew

@@ -18,9 +18,10 @@ from dms_tags.audit.log.restores import Restores, is_behind
 from dms_tags.audit.log.seen import Seen
 from dms_tags.audit.log.store import Log
 from dms_tags.audit.log.witness import Witness, WitnessFile, WitnessUrl
+from dms_tags.audit.trail.orders import TURN, begin_order, turn_of
 from dms_tags.errors import CannotStart, Unproven
 from dms_tags.settings import Settings
-from dms_tags.store.database import Database
+from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document
 
 ATTEMPTS: Final = 5
@@ -47,6 +48,7 @@ class Checkpointer:
     def __init__(
         self, database: Database, settings: Settings, key: SigningKey | None, *, patience: float = COVER_SECONDS
     ) -> None:
+        self._database = database
         self.log = Log(database)
         self.identities = Identities(database)
         self._key = key
@@ -177,12 +179,27 @@ class Checkpointer:
         if origin in {before.origin, *(earlier.origin for earlier in before.earlier)}:
             raise NotSigned(f"the origin {origin} was used before: a new line of checkpoints needs a new one")
         for tenant in self.log.tenants():
-            self.log.forget_tiles(tenant, self.log.trail.cut(tenant))
+            self._forget_tiles(tenant)
         if not self.identities.replace(before, key.public, origin):
             raise NotSigned("another order to start anew was faster")
         after = self.identities.current() or before
         publish(key, after)
         return before, after
+
+    def _forget_tiles(self, tenant: str) -> None:
+        """Drops the tiles of what the trail still holds.  An order to archive it never removes entries whose hashes are gone."""
+        turn = turn_of(self._database, tenant)
+        with store_errors():
+            if turn.take() is None:
+                raise NotSigned(
+                    f"an order to archive the trail of {tenant} is at work, or died less than {TURN.seconds} s ago: "
+                    "give this one again when it has ended"
+                )
+        try:
+            self.log.forget_tiles(tenant, begin_order(self._database, tenant)["cut"])
+        finally:
+            with store_errors():
+                turn.give_back()
 
     def holds_another_key(self) -> bool:
         """Whether this service holds a key, and not the one that the logs of this database were signed by."""
