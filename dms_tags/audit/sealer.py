@@ -10,6 +10,7 @@ from typing import Final
 from dms_tags.audit.log.seal import Seal, Standing, seal_of
 from dms_tags.audit.trail.standings import newest_seal, standings
 from dms_tags.audit.trail.trail import Trail
+from dms_tags.errors import StoreUnavailable
 from dms_tags.model import Action, Actor, Change, Kind, Resource, Verb, new_id
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.turn import Turn
@@ -61,10 +62,14 @@ class Sealer:
         return seal
 
     def run_once(self, stop: threading.Event) -> bool:
-        """Seals what is due, one service at a time; a duty of the keeper, which leaves the start to what is more urgent."""
+        """Seals what is due, one service at a time; a duty of the keeper, which leaves the start to what is more urgent.
+
+        What keeps one trail from being sealed keeps no other from it; it is raised at the end.
+        """
         if not self._began:
             self._began = True
             return False
+        failure: StoreUnavailable | None = None
         for tenant in self._trail.tenants():
             if stop.is_set() or not self._due(tenant):
                 continue
@@ -74,9 +79,13 @@ class Sealer:
             try:
                 if self._due(tenant):  # another may have sealed it since
                     self.seal(tenant, BY_TIME, lambda: not stop.is_set())
+            except StoreUnavailable as error:
+                failure = failure or error
             finally:
                 with store_errors():
                     self._turn.give_back()
+        if failure is not None:
+            raise failure
         return False
 
     def _due(self, tenant: str) -> bool:

@@ -42,7 +42,7 @@ class ChainUsers:
 
     def add(self, session: Session, user: ChainUser, wanted: Wanted, terms: Terms) -> tuple[ChainTag, Changed]:
         """Sets a tag on a user.  Raises `TagNotFound` for one that the chain has not, `TagDeleted`, `TagExists`, `TooManyTags`."""
-        tag = self._wanted(session, user, wanted, Access.WRITE)
+        tag = self._wanted(session, user, wanted, Access.WRITE, terms)
         change = terms.change(user.resource(session.tenant), mark(tag.id), Verb.ADD, SET, max_tags=MAX_USER_TAGS)
         if tag.state["deleted"]:
             kept = None if terms.idempotency is None else self._store.kept_answer(change)
@@ -56,7 +56,7 @@ class ChainUsers:
 
     def remove(self, session: Session, user: ChainUser, wanted: Wanted, terms: Terms) -> tuple[ChainTag, Changed]:
         """Takes a tag from a user, a deleted one too.  Raises `TagNotFound`, `TraceMismatch`, `RevisionMismatch`."""
-        tag = self._wanted(session, user, wanted, Access.DELETE)
+        tag = self._wanted(session, user, wanted, Access.DELETE, terms)
         change = terms.change(user.resource(session.tenant), mark(tag.id), Verb.DELETE, max_tags=None)
         try:
             return tag, self._store.change(change)
@@ -95,8 +95,12 @@ class ChainUsers:
         page = [(ChainUser.of(document["id"]), _mark(document["tags"], tag_id)) for document in documents[:limit]]
         return page, page[-1][0].id if len(documents) > limit else None
 
-    def _wanted(self, session: Session, user: ChainUser, wanted: Wanted, access: Access) -> ChainTag:
+    def _wanted(self, session: Session, user: ChainUser, wanted: Wanted, access: Access, terms: Terms) -> ChainTag:
         chain = self._tags.chain(session, user.chain, access)
+        if wanted.tag_id is None:
+            # A repeat means the tag that had the value then: it may have another now, or be deleted
+            answered = self._store.answered(terms.change(user.resource(session.tenant), "", Verb.SET))
+            wanted = wanted if answered is None else Wanted(marked(answered))
         tag = self._find(session.tenant, chain, wanted)
         if tag is None:
             raise TagNotFound(f"the chain {chain.id} has no such tag")

@@ -146,6 +146,12 @@ class TagStore:
         tag = next((tag_of(row) for row in document.get("tags", ()) if row["name"] == change.name), None)
         return self._replayed(change, document, tag)
 
+    def answered(self, change: Change) -> str | None:
+        """The name of the tag that was changed under the idempotency key of a change; None: none was, or by version 0.1.0."""
+        keys = reply_keys(change)
+        document = (self._find(change.resource) if keys else None) or {}
+        return next((kept.get("name") for kept in document.get("replies", ()) if kept["key"] in keys), None)
+
     def _replayed(self, change: Change, document: Document, tag: Tag | None) -> Changed | None:
         """The answer that is kept in the resource's document, once a majority has it; None where there is none."""
         replayed = refusals.reply(change, document.get("replies", ()), tag)

@@ -167,7 +167,13 @@ def reply_keys(change: Change) -> tuple[str, ...]:
 def reply(change: Change, verb: Verb, change_id: str, trace_id: str, at: datetime) -> Document:
     """What a repetition of the change under the same idempotency key is answered with."""
     assert change.idempotency is not None  # noqa: S101 - callers ask only for changes that have one
-    kept: Document = {"key": reply_keys(change)[0], "fingerprint": change.idempotency.fingerprint, "traceid": trace_id, "at": at}
+    kept: Document = {
+        "key": reply_keys(change)[0],
+        "fingerprint": change.idempotency.fingerprint,
+        "name": change.name,
+        "traceid": trace_id,
+        "at": at,
+    }
     if verb is not Verb.DELETE:
         kept |= {"state": change.state, "etag": change_id, "added": verb is Verb.ADD}
     return kept

@@ -18,6 +18,7 @@ from dms_tags.audit.trail.filters import Filters
 from dms_tags.audit.verify.database import verify_database
 from dms_tags.audit.verify.file import verify_file
 from dms_tags.audit.verify.report import Report
+from dms_tags.errors import StoreUnavailable
 from dms_tags.model import Action, Actor, Change, Kind, Resource, Verb
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
@@ -163,6 +164,25 @@ def test_by_time(service: Service) -> None:
     service.database.trail.update_many({"action": Action.TRAIL_SEALED}, {"$set": {"recordedAt": BEGIN}})
     second.run_once(stop)
     assert 2 == len(seals())
+
+
+def test_one_that_cannot_be_sealed(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What keeps one trail from being sealed is told, and keeps no other from it."""
+    service.services.store.change(Change(Resource("another", Kind.OBJECT, "1"), "ocr", Verb.SET, ACTOR, state=1))
+    service.entries()
+    due, seal = sealer(service, hours=0), Sealer.seal
+
+    def stuck(own: Sealer, tenant: str, *arguments: Any) -> Seal | None:
+        if tenant == "another":
+            raise StoreUnavailable("the audit trail is behind")
+        return seal(own, tenant, *arguments)
+
+    monkeypatch.setattr(Sealer, "seal", stuck)
+    due.run_once(threading.Event())
+    with pytest.raises(StoreUnavailable, match="behind"):
+        due.run_once(threading.Event())
+
+    assert [BY_TIME.name] == [entry["createdBy"] for entry in service.entries() if entry["action"] == Action.TRAIL_SEALED]
 
 
 def test_under_writing(service: Service, tmp_path: Path) -> None:

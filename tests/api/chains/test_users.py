@@ -166,6 +166,28 @@ def test_locks(service: Service) -> None:
     assert 2 == len([entry for entry in service.entries() if entry["resource"].startswith("chain-user/")])
 
 
+def test_repeat_by_value(service: Service) -> None:
+    """A repeat means the tag that had the value the first time, whatever has the value now."""
+    headers = prepare(service)
+    tag_id = add(service, headers, value="gold")
+    keyed, taking = headers | {"Idempotency-Key": "k1"}, headers | {"Idempotency-Key": "k2"}
+    given = give(service, keyed, value="gold")
+    body = {"id": tag_id, "value": "old gold"}
+    assert 200 == service.client.post("/auth/alter-tag", json=body, headers=headers).status_code
+    again = give(service, keyed, value="gold")
+    add(service, headers, value="gold")
+
+    for repeated in (again, give(service, keyed, value="gold")):
+        assert (200, "true") == (repeated.status_code, repeated.headers["Idempotent-Replayed"])
+        assert given.headers["ETag"] == repeated.headers["ETag"]
+    assert [tag_id] == ids(service, headers)
+
+    assert 200 == take(service, taking, value="old gold").status_code
+    assert 200 == service.client.delete(f"/auth/delete-tag?id={tag_id}", headers=headers).status_code
+    repeated = take(service, taking, value="old gold")
+    assert (200, "true") == (repeated.status_code, repeated.headers["Idempotent-Replayed"])
+
+
 def test_taken_by_a_body(service: Service) -> None:
     """A removal takes the body of the other call too; in a body and as parameters at once it is refused."""
     headers = prepare(service)
