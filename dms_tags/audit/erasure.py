@@ -16,9 +16,10 @@ Entries of schema 1 have the name in their leaves, and keep it; so do files that
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from dms_tags.audit.trail.actors import ActorKeys
@@ -38,6 +39,10 @@ KINDS: Final = ("token", "jwt", "session", "cli", "none")
 BATCH: Final = 1_000
 RESOURCES: Final = 20_000
 """Documents that are looked through at once for kept answers, which no index finds by their actor."""
+
+
+REPEATED_WITHIN: Final = timedelta(days=1)
+"""For so long a claim is repeated at most, although its answer is kept until 32 others have come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,25 @@ class Eraser:
             self._keys.drop(tenant, actor)
         return Erased(len(actors), entries, self._earlier(tenant, name, kind), beside)
 
+    def finish(self, tenant: str, ordered: Container[str]) -> list[Actor]:
+        """Carries out what was ordered of actors, `ordered` their ids, in a database that nobody serves, as a restored one.
+
+        Those of whom changes are pending keep a marked key, so that these enter the trail without the name; the order is to be
+        given again for them.  They are returned.
+        """
+        pending = []
+        for actor, key in self._keys.of_tenant(tenant):
+            if actor_id(key.commitment) not in ordered:
+                continue
+            self._keys.mark(tenant, actor)
+            self._from_entries(tenant, actor)
+            self._from_answers(tenant, actor.name, (actor.kind,))
+            if self._trail.awaits(tenant, actor):
+                pending.append(actor)
+            else:
+                self._keys.drop(tenant, actor)
+        return pending
+
     def erase_reason(self, tenant: str, position: int, by: Actor) -> None:
         """Erases the reason of one entry.  Raises `NotFound` where it has none, `Gone` where it was archived."""
         self._settle(tenant)
@@ -108,12 +132,14 @@ class Eraser:
         of = Resource(tenant, Kind.TRAIL, tenant)
         if entry["reason"] is not None and [state] != [tag.state for tag in self._store.read(of, TAG)]:
             self._store.change(Change(of, TAG, Verb.SET, by, state=state, action=Action.ACTOR_ERASED, max_tags=None))
+        self._settle(tenant)  # whoever reads the entry without its reason finds the order in the trail
         self._step("reason")
+        # What a repeated request is compared with was made of the reason too; of several tags set together there is one answer
+        its_own = [{"name": entry["name"], "traceid": entry["traceId"]}, {"rows": {"$exists": True}}]
         with store_errors():
-            # What a repeated request is compared with was made of the reason too
             self._database.tags.update_one(
                 {"_id": f"{tenant}/{entry['resource']}"},
-                {"$pull": {"replies": {"at": entry["creationDate"]}, "claims": {"etag": entry["_id"]}}},
+                {"$pull": {"replies": {"at": entry["creationDate"], "$or": its_own}, "claims": {"etag": entry["_id"]}}},
             )
         self._from_entry(entry["_id"], "reason", {"reason": None}, "reasonKey")
 
@@ -165,12 +191,17 @@ class Eraser:
         """Drops what is kept under the actors' idempotency keys, and the name where it is that of an object's creator; how often."""
         own = [Actor(name, kind).own("") for kind in kinds]
         theirs = {"$regex": f"^(?:{'|'.join(map(re.escape, own))})"}
+        # Earlier versions did not keep whose a claim was; of those in the trail its entry tells
+        long_ago = {"$lt": self._database.now() - REPEATED_WITHIN}
+        whose = {"$or": [{"by": {"$in": own}}, {"by": {"$exists": False}, "creationDate": long_ago}]}
         tags = self._database.tags
         done = 0
         for documents in self._ranges(tenant):
             with store_errors():
                 kept = tags.update_many({"_id": documents, "replies.key": theirs}, {"$pull": {"replies": {"key": theirs}}})
                 done += kept.modified_count
+                taken = tags.update_many({"_id": documents, "claims": {"$elemMatch": whose}}, {"$pull": {"claims": whose}})
+                done += taken.modified_count
                 for creator in ("known.by", "known.first.by"):
                     done += tags.update_many({"_id": documents, creator: name}, {"$set": {creator: None}}).modified_count
         for collection in EXPIRING:

@@ -15,6 +15,7 @@ from typing import Final
 
 from pymongo.errors import DuplicateKeyError
 
+from dms_tags.audit.erasure import Eraser
 from dms_tags.audit.export.manifest import Manifest, entries_of
 from dms_tags.audit.log.checkpoint import Checkpoint
 from dms_tags.audit.log.keys import Identities
@@ -29,8 +30,10 @@ from dms_tags.backup.resources import replayed, with_rest
 from dms_tags.backup.target import Target
 from dms_tags.backup.writer import CHECKPOINTS, TILES
 from dms_tags.errors import CannotStart, Unproven
+from dms_tags.model import Actor
 from dms_tags.store.database import SCHEMA_VERSION, Database, store_errors
 from dms_tags.store.documents import Document
+from dms_tags.tags.store import TagStore
 
 READ_AT_ONCE: Final = 5_000
 
@@ -42,11 +45,15 @@ _BASE, _ENTRY, _REST = range(3)
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was restored: how many entries, up to which position of each tenant; whether it began anew after one that was cut off."""
+    """What was restored: how many entries, up to which position of each tenant; whether it began anew after one that was cut off.
+
+    `half_erased` are actors of each tenant of whom changes are pending: the order to erase them is to be given again.
+    """
 
     entries: int
     tenants: Mapping[str, int]
     anew: bool
+    half_erased: Mapping[str, Sequence[Actor]]
 
 
 class Restorer:
@@ -73,15 +80,16 @@ class Restorer:
             raise CannotStart(f"{fault}; nothing was changed")
         with self.target.begun(f"{newest.folder.name} of {newest.at}") as anew:
             try:
-                entries = self._restore(sets, newest, progress)
+                entries, half_erased = self._restore(sets, newest, progress)
             except (Unproven, Spoilt, ValueError, DuplicateKeyError) as error:
                 raise CannotStart(
                     f"the backup cannot be restored: {error}; the database serves nobody, and may be restored into again"
                 ) from error
-        return Restored(entries, {trail.tenant: trail.last for trail in newest.trails.values()}, anew)
+        return Restored(entries, {trail.tenant: trail.last for trail in newest.trails.values()}, anew, half_erased)
 
-    def _restore(self, sets: Sequence[Set], newest: Set, progress: Progress) -> int:
+    def _restore(self, sets: Sequence[Set], newest: Set, progress: Progress) -> tuple[int, Mapping[str, Sequence[Actor]]]:
         trails = newest.trails.values()
+        erasures = {trail.tenant: Erasures.of(sets, trail.tenant) for trail in trails}
         self._step("trail")
         self.target.insert("log_tiles", (tile for kept in sets for tile in records.read(kept.folder / TILES)))
         total = sum(trail.last - trail.cut for trail in trails)
@@ -92,7 +100,7 @@ class Restorer:
             def told(count: int, before: int = before) -> None:
                 progress(before + count, total)
 
-            self.target.insert("audit_trail", self._hashed(trail, _entries(sets, trail)), told)
+            self.target.insert("audit_trail", self._hashed(trail, _entries(sets, trail, erasures[trail.tenant])), told)
             done += trail.last - trail.cut
         self._step("rest")
         for kept in KEPT:
@@ -104,6 +112,10 @@ class Restorer:
         self._step("tags")
         for trail in trails:
             self.target.insert("tags", self._resources(trail, newest))
+        self._step("erasures")
+        # What the newest set itself has of actors whom an order was being carried out for at its moment goes as well
+        eraser = Eraser(self._database, TagStore(self._database), lambda _tenant: None)
+        half_erased = {tenant: eraser.finish(tenant, ordered.actors) for tenant, ordered in erasures.items() if ordered.actors}
         self._step("log")
         for trail in trails:
             self._log.extend(trail.tenant, trail.last)
@@ -114,7 +126,7 @@ class Restorer:
         )
         self._step("end")
         self.target.finish(newest.schema)
-        return done
+        return done, half_erased
 
     def _hashed(self, trail: TrailOf, entries: Iterator[Entry]) -> Iterator[Entry]:
         """The entries, each of which has gone into the tree as well: read once, they need not be read again."""
@@ -191,10 +203,9 @@ def _trail_files(tenant: str) -> tuple[str, str]:
     return backups.trail_file(tenant), backups.beside_file(tenant)
 
 
-def _entries(sets: Sequence[Set], trail: TrailOf) -> Iterator[Entry]:
+def _entries(sets: Sequence[Set], trail: TrailOf, erasures: Erasures) -> Iterator[Entry]:
     """A tenant's entries after the cut, from all sets, less what was erased of them.  Raises `Spoilt` where one is missing."""
     position = trail.cut
-    erasures = Erasures.of(sets, trail.tenant)
     for kept in sets:
         part = kept.trails.get(trail.tenant)
         if part is None or part.last <= position:

@@ -27,6 +27,7 @@ from dms_tags.backup.folder import FORM, MANIFEST, Set, Spoilt, TrailOf
 from dms_tags.backup.kept import KEPT, OWN_WAYS, PASSED_OVER
 from dms_tags.backup.resources import rest_of
 from dms_tags.errors import CannotStart, Gone, StoreUnavailable
+from dms_tags.model import Action
 from dms_tags.names import spell_time
 from dms_tags.store.database import SCHEMA_VERSION, Database, Snapshot, store_errors
 from dms_tags.store.documents import Document
@@ -185,6 +186,8 @@ class Backup:
             return standing.cut
         if before.last > standing.cut:
             entries = self._log.trail.run(tenant, before.last - 1, before.last)
+            if not entries and self._log.trail.cut(tenant) >= before.last:
+                raise _archived()
             if standing.last < before.last or not entries or entries[0]["_id"] != before.id:
                 raise CannotStart(_ANOTHER_HISTORY.format(tenant=tenant, position=before.last))
         return max(before.last, standing.cut)
@@ -207,7 +210,10 @@ class Backup:
                     done += count
                     yield count
             except Gone as error:
-                raise CannotStart("the trail was archived meanwhile: nothing was written; give the order again") from error
+                raise _archived() from error
+        if self._log.trail.has_since(tenant, Action.ACTOR_ERASED, last):
+            # Else entries of the set could lack a name or a reason which nobody ordered to erase by its moment
+            raise CannotStart(f"something was erased in {tenant} meanwhile: nothing was written; give the order again")
 
     def _archived_tiles(self, tenant: str, before: int, cut: int) -> Iterator[Document]:
         """The hashes of archived entries, which nothing else tells any more, from the cut of the set before on."""
@@ -240,6 +246,10 @@ class Backup:
         known = {kept.name for kept in KEPT} | OWN_WAYS | PASSED_OVER
         with store_errors():
             return tuple(sorted(set(self._database.collections()) - known))
+
+
+def _archived() -> CannotStart:
+    return CannotStart("the trail was archived meanwhile: nothing was written; give the order again")
 
 
 _ANOTHER_HISTORY: Final = (

@@ -110,6 +110,12 @@ def _say_restored(restored: Restored) -> None:
         screen.say("an earlier restore was cut off: what it left was removed, and the restore began anew")
     for tenant, last in restored.tenants.items():
         screen.write(f"{tenant}: restored up to position {last}\n")
+    for tenant, actors in restored.half_erased.items():
+        for actor in actors:
+            screen.say(
+                f"{screen.visible(actor.name)} ({actor.kind}) of {tenant} was being erased at the moment of the backup, and changes of it were "
+                "pending: once a service runs, give `dms-tags actor erase` again"
+            )
 
 
 def _go_on(settings: Settings, database: Database, restored: Restored, new_origin: str | None) -> None:

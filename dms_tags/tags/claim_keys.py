@@ -124,9 +124,11 @@ def _replay(name: str, document: Document, kept: Document) -> Claimed:
     return Claimed(document["id"], first, tuple(tags.values()), kept["attempts"], told_of(document), replayed=True)
 
 
-def kept(write: Write | Creation, idempotency: Idempotency, attempts: int) -> Document:
-    """What a repetition of the claim is answered with, also when others have changed the tag since."""
+def kept(write: Write | Creation, claim: Claim, idempotency: Idempotency, number: int, attempts: int) -> Document:
+    """What a repetition of the claim is answered with, also when others have changed the tag since, of its `number`-th object."""
     return {
+        "id": f"{owner(claim, idempotency)}/{number:03d}",
+        "by": claim.actor.own(""),  # id and fingerprint are digests that a name could be tried against: they go with the actor
         "fingerprint": idempotency.fingerprint,
         "state": write.record["state"],
         "traceid": write.record["traceid"],

@@ -26,7 +26,7 @@ from dms_tags.query.pinned import untagged
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.documents import Document, tag_of, told_of
 from dms_tags.store.waiting import awaited
-from dms_tags.tags.claim_keys import Claim, Claimed, ClaimKeys, kept, owner
+from dms_tags.tags.claim_keys import Claim, Claimed, ClaimKeys, kept
 from dms_tags.tags.finder import Finder
 from dms_tags.tags.leases import Leases
 from dms_tags.tags.pools import Pools
@@ -227,8 +227,7 @@ class Claims:
             lease = {"until": self._leases.until(claim.lease_seconds), "back": row and row["state"], "attempts": attempts}
             _add(write, "lease", lease)
         if claim.idempotency is not None:
-            kept_answer = kept(write, claim.idempotency, attempts)
-            kept_answer["id"] = f"{owner(claim, claim.idempotency)}/{number:03d}"
+            kept_answer = kept(write, claim, claim.idempotency, number, attempts)
             # The unique index tells documents apart, not the members of one
             write.query["claims.id"] = {"$ne": kept_answer["id"]}
             write.update["$push"]["claims"] = {"$each": [kept_answer], "$slice": -KEPT_REPLIES}
@@ -248,9 +247,7 @@ class Claims:
         if claim.lease_seconds is not None:
             made.document["tags"][0]["lease"] = {"until": self._leases.until(claim.lease_seconds), "back": None, "attempts": 1}
         if claim.idempotency is not None:
-            made.document["claims"] = [
-                kept(made, claim.idempotency, 1) | {"id": f"{owner(claim, claim.idempotency)}/{number:03d}"}
-            ]
+            made.document["claims"] = [kept(made, claim, claim.idempotency, number, 1)]
         self._groups.make(made)
         if claim.lease_seconds is not None:
             count_lease("granted")

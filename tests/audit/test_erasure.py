@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ from dms_tags.objects.store import ObjectStore
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
+from tests.support.app import Service
 from tests.support.trails import fill, keyed
+from tests.support.workflow import claim, tag
 
 NAME = "mallory.smith"
 GONE, OTHER, OPERATOR = Actor(NAME, "token"), Actor("bob", "token"), Actor("root", "cli")
@@ -308,3 +311,46 @@ def test_an_actor_and_its_reason_at_once(bench: Bench, monkeypatch: pytest.Monke
     (erased,) = bench.database.trail.find({"_id": entry["_id"]})
     assert (None, None, ["createdBy", "reason"]) == (erased["createdBy"], erased["reason"], erased["erased"])
     assert 0 == bench.verified().status
+
+
+@pytest.mark.parametrize("kept_by", ["now", "earlier"])
+def test_what_was_claimed_under_a_key_and_archived_is_forgotten_too(real: Service, kept_by: str) -> None:
+    """Digests that the name could be tried against go also where no entry of the claim is in the trail any more."""
+    for object_id in ("o1", "o2"):
+        tag(real, object_id)
+    claim(real, headers={"Idempotency-Key": "k"})
+    claim(real, headers={"Idempotency-Key": "another"})
+    assert 4 == len(real.entries())
+    (archived, _) = claimed = list(real.database.tags.find({"claims": {"$exists": True}}))
+    real.database.trail.delete_many({"resource": f"object/{archived['id']}"})
+    if kept_by == "earlier":
+        long_ago = real.database.now() - timedelta(days=2)
+        for document in claimed:
+            (kept,) = document["claims"]
+            del kept["by"]
+            real.database.tags.update_one(
+                {"_id": document["_id"]},
+                {"$set": {"claims": [kept | ({"creationDate": long_ago} if document is archived else {})]}},
+            )
+
+    eraser = Eraser(real.database, real.services.store, real.services.trail.wait_for)
+    assert 3 == eraser.erase("default", "anonymous", "none", OPERATOR).entries + 1
+
+    assert [[], []] == [document["claims"] for document in real.database.tags.find({"claims": {"$exists": True}})]
+
+
+def test_of_what_a_moment_has_only_the_answer_with_the_reason_goes(bench: Bench) -> None:
+    """Two tags of an object that were set in one millisecond: the answer that is kept for the other one stays."""
+    moment = bench.database.now()
+    store = TagStore(bench.database, lambda: moment)
+    of = Resource("default", Kind.OBJECT, "twice")
+    for name, reason in (("ocr", "she said so again"), ("seen", None)):
+        store.change(Change(of, name, Verb.SET, OTHER, 1, idempotency=Idempotency(name, "f"), reason=reason))
+    bench.settle()
+    (entry,) = bench.database.trail.find({"reason": "she said so again"})
+
+    bench.eraser().erase_reason("default", entry["position"], OPERATOR)
+
+    (document,) = bench.database.tags.find({"id": "twice"})
+    assert ["seen"] == [kept["name"] for kept in document["replies"]]
+    bench.settle()

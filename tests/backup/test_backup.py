@@ -8,18 +8,21 @@ import resource
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from dms_tags.audit.archive import Archiver
 from dms_tags.audit.log.signer import Checkpointer
 from dms_tags.backup.writer import Backup
 from dms_tags.errors import CannotStart
+from dms_tags.model import Actor
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.tags.store import TagStore
 from tests.backup.conftest import Command
-from tests.support.trails import entries, fill, place_tags
+from tests.support.trails import BEGIN, entries, fill, place_tags
 
 
 @pytest.fixture
@@ -138,6 +141,23 @@ def test_another_database_or_history_is_refused(
     with pytest.raises(CannotStart, match="position 600 of the trail of default is not here, or is another entry"):
         backup.make(folder)
     assert ["000001"] == sorted(path.name for path in folder.iterdir() if path.name != ".lock")
+
+
+def test_a_trail_that_is_archived_meanwhile_has_no_other_history(
+    database: Database, signing: Settings, backup: Backup, folder: Path, tmp_path: Path
+) -> None:
+    """The entry that the last set ended with went to an archive between this one's moment and the look for it."""
+    backup.make(folder)
+    add(database, 300, 900)
+    checkpointer, store = Checkpointer.of(database, signing), TagStore(database)
+
+    def archive(step: str) -> None:
+        if step == "trail":
+            at = BEGIN + timedelta(seconds=800)
+            Archiver(database, checkpointer, store).archive("default", at, tmp_path / "archived.ndjson", Actor("operator", "cli"))
+
+    with pytest.raises(CannotStart, match="the trail was archived meanwhile: nothing was written; give the order again"):
+        Backup(database, checkpointer, store, step=archive).make(folder)
 
 
 def test_one_tenant(database: Database, signing: Settings, folder: Path) -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from bson import encode
 
 from dms_tags.audit.archive import Archiver
 from dms_tags.audit.erasure import Eraser
@@ -24,7 +25,7 @@ from dms_tags.backup import target as place
 from dms_tags.backup.restorer import Restorer
 from dms_tags.backup.writer import Backup
 from dms_tags.errors import CannotStart
-from dms_tags.model import Actor, Change, Kind, Resource, Verb
+from dms_tags.model import Actor, Change, Idempotency, Kind, Resource, Verb
 from dms_tags.serving.mongod import Client, eventually
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
@@ -146,6 +147,78 @@ def test_what_was_erased_stays_erased(database: Database, signing: Settings, fol
         entry["createdBy"] for entry in after.values() if entry["createdBy"] in ("mallory", "bob")
     )
     assert HOLDS == verify_database(target, "default", [], None, lambda _done, _total: None).status
+
+
+@pytest.mark.parametrize("order", ["actor", "reason"])
+def test_an_erasure_beside_a_backup(database: Database, signing: Settings, folder: Path, order: str) -> None:
+    """Entries that lost a name once the moment of the backup was over, without the order for it, make no set; the next one is whole."""
+    store, relay, checkpointer = TagStore(database), Relay(database), Checkpointer.of(database, signing)
+    mallory, root = Actor("mallory", "token"), Actor("root", "cli")
+
+    def settle(tenant: str = "default") -> None:
+        Trail(database).wait_for(tenant, move=relay.run_once)
+
+    def meanwhile(step: str) -> None:
+        eraser = Eraser(database, store, settle)
+        if step == "trail" and order == "actor":
+            eraser.erase("default", "mallory", "token", root)
+        elif step == "trail":
+            eraser.erase_reason("default", 1, root)
+
+    store.change(Change(Resource("default", Kind.OBJECT, "o"), "ocr", Verb.SET, mallory, 1, reason="since she said so"))
+    settle()
+    with pytest.raises(CannotStart, match="something was erased in default meanwhile: nothing was written; give the order again"):
+        Backup(database, checkpointer, store, step=meanwhile).make(folder)
+    assert [] == backups.sets(folder)
+
+    assert 2 == Backup(database, checkpointer, store).make(folder).entries
+    relay.release()
+
+
+@pytest.mark.parametrize("step", ["mark", "entries", "answers", "key", "pending"])
+def test_a_backup_in_the_middle_of_an_erasure(
+    database: Database, signing: Settings, elsewhere: Settings, folder: Path, target: Database, step: str
+) -> None:
+    """A set made when the order stood in the trail and the name was not gone yet: what is restored has the name nowhere.
+
+    Where a change by the actor was pending its key stays, marked, until the order is given again.
+    """
+    store, relay, checkpointer = TagStore(database), Relay(database), Checkpointer.of(database, signing)
+    mallory, root = Actor("mallory.smith", "token"), Actor("root", "cli")
+
+    def settle(tenant: str = "default") -> None:
+        Trail(database).wait_for(tenant, move=relay.run_once)
+
+    def change(object_id: str) -> None:
+        of = Resource("default", Kind.OBJECT, object_id)
+        store.change(Change(of, "ocr", Verb.SET, mallory, 1, idempotency=Idempotency("k", "f")))
+
+    def save(name: str) -> None:
+        if name == ("answers" if step == "pending" else step):
+            if step == "mark":
+                settle()
+            if step == "pending":
+                change("o2")
+            Backup(database, checkpointer, store).make(folder)
+
+    change("o1")
+    settle()
+    Eraser(database, store, settle, step=save).erase("default", mallory.name, None, root)
+    relay.release()
+
+    restored = Restorer(target).restore(backups.sets(folder))
+
+    assert {"default": [mallory] if step == "pending" else []} == restored.half_erased
+    if step == "pending":
+        afterwards = Relay(target)
+        Eraser(target, TagStore(target), lambda tenant: Trail(target).wait_for(tenant, move=afterwards.run_once)).erase(
+            "default", mallory.name, None, root
+        )
+        afterwards.release()
+        assert 2 == target.trail.count_documents({"erased": ["createdBy"]})
+    inner = target.client[elsewhere.database]
+    assert [] == [name for name in inner.list_collection_names() for each in inner[name].find() if b"mallory" in encode(each)]
+    assert verdict(target).startswith("holds"), verdict(target)
 
 
 def test_two_at_once(saved: list[backups.Set], target: Database) -> None:

@@ -7,7 +7,7 @@ that had not seen the mark is in the trail by then, and whatever comes later has
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -57,6 +57,12 @@ class ActorKeys:
         """The keys of those of the actors that have one, in one look; those too that are being erased."""
         wanted = {_id(*each): each for each in actors}
         return {wanted[key_id]: self._key(document) for key_id, document in self._read(wanted).items()}
+
+    def of_tenant(self, tenant: str) -> Iterator[tuple[Actor, ActorKey]]:
+        """All keys of a tenant; those too of actors that are being erased."""
+        with store_errors():
+            for document in self._settled.find({"tenant": tenant}):
+                yield Actor(document["name"], document["kind"]), self._key(document)
 
     def named(self, tenant: str, name: str, kind: str | None = None) -> Mapping[Actor, ActorKey]:
         """The keys of the actors called `name`, of one kind or of all; those too that are being erased."""

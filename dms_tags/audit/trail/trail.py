@@ -19,7 +19,7 @@ from pymongo import ASCENDING, DESCENDING
 
 from dms_tags.audit.trail.entry import Entry
 from dms_tags.errors import Busy, Gone, StoreUnavailable
-from dms_tags.model import Resource
+from dms_tags.model import Action, Actor, Resource
 from dms_tags.names import beginning
 from dms_tags.store.database import Database, store_errors
 from dms_tags.store.turn import Turn
@@ -229,6 +229,19 @@ class Trail:
         with store_errors():
             oldest = self._database.tags.find_one(waiting, {"_id": 1}, hint="outbox", max_time_ms=LOOK_MS)
             return oldest is not None and Turn.of_relay(self._database).idle(IDLE_SECONDS)
+
+    def awaits(self, tenant: str, actor: Actor) -> bool:
+        """Whether changes by an actor are not in the trail yet."""
+        theirs = {"$elemMatch": {"by": actor.name, "byKind": actor.kind}}
+        with store_errors():
+            where = {"tenant": tenant, "outbox.0.at": {"$gt": BEGINNING}, "outbox": theirs}
+            return self._database.tags.find_one(where, {"_id": 1}, hint="outbox") is not None
+
+    def has_since(self, tenant: str, action: Action, position: int) -> bool:
+        """Whether an entry of an action stands behind a position."""
+        with store_errors():
+            where = {"tenant": tenant, "action": int(action), "position": {"$gt": position}}
+            return self.entries.find_one(where, {"_id": 1}, hint="action") is not None
 
     def _pending(self, tenant: str, resource: Resource | None) -> dict[str, set[str]]:
         where: dict[str, Any] = (
