@@ -45,7 +45,7 @@ class ChainUsers:
         tag = self._wanted(session, user, wanted, Access.WRITE, terms)
         change = terms.change(user.resource(session.tenant), mark(tag.id), Verb.ADD, SET, max_tags=MAX_USER_TAGS)
         if tag.state["deleted"]:
-            kept = None if terms.idempotency is None else self._store.kept_answer(change)
+            kept = self._store.kept_answer(change)
             if kept is None:
                 raise TagDeleted(f"the tag {tag.id} is deleted")
             return tag, kept

@@ -40,14 +40,13 @@ class MetadataService:
         Raises `DefinitionNotFound`, `InvalidParameter` for a resource of another type and for a value that the definition does
         not allow, `TraceMismatch`, `RevisionMismatch`.
         """
-        hold = self.definitions.hold(tenant, tag_id)
         value = name_of(value, "value", MAX_VALUE)
-        resource = Resource(tenant, kind, correlation_id)
-        change = terms.change(resource, tag_id, Verb.SET, value, max_tags=None)
+        change = terms.change(Resource(tenant, kind, correlation_id), tag_id, Verb.SET, value, max_tags=None)
         try:
+            hold = self.definitions.hold(tenant, tag_id)
             value = hold.spelled(value)
-        except InvalidParameter:
-            kept = None if terms.idempotency is None else self._store.kept_answer(change)
+        except (DefinitionNotFound, InvalidParameter):
+            kept = self._store.kept_answer(change)
             if kept is None:
                 raise
             return kept  # it was allowed when the request came before
@@ -56,6 +55,8 @@ class MetadataService:
         spelling = self._settle_spelling(change)
         # What the definition lists is spelt as it is there, whatever was set before it did
         changed = self._store.change(replace(change, state=value if hold.allowed else spelling))
+        if changed.replayed:
+            return changed
         try:
             self.definitions.confirm(hold)
         except DefinitionNotFound:
@@ -65,14 +66,19 @@ class MetadataService:
 
     def remove(self, tenant: str, tag_id: str, correlation_id: str, terms: Terms) -> Changed:
         """Removes a label.  Raises `DefinitionNotFound`, `TagNotFound`, `TraceMismatch` or `RevisionMismatch`."""
-        self.definitions.hold(tenant, tag_id)
         kind = self._types.settled(_type_key(tenant, correlation_id))
         if kind is None:
+            self.definitions.hold(tenant, tag_id)
             raise TagNotFound(f"{correlation_id} has no value of {tag_id}")
+        change = terms.change(Resource(tenant, Kind(kind), correlation_id), tag_id, Verb.DELETE, max_tags=None)
         try:
-            return self._store.change(
-                terms.change(Resource(tenant, Kind(kind), correlation_id), tag_id, Verb.DELETE, max_tags=None)
-            )
+            self.definitions.hold(tenant, tag_id)
+            return self._store.change(change)
+        except DefinitionNotFound:
+            kept = self._store.kept_answer(change)
+            if kept is None:
+                raise
+            return kept  # it was there when the request came before
         except TagNotFound as error:
             raise TagNotFound(f"{correlation_id} has no value of {tag_id}") from error
 
@@ -150,7 +156,8 @@ class MetadataService:
             refusals.conditions(change, self._tag(change.resource, change.name))
 
     def _take_back(self, change: Change, changed: Changed) -> None:
-        """Removes a value whose definition went while it was written, unless that was done already."""
+        """Removes a value whose definition went while it was written, unless that was done already; and what it was answered."""
+        self._store.unsay(change)
         if changed.tag is not None:
             terms = Terms(change.actor, changed.trace_id, Conditions(etags=(changed.tag.etag,)), reason=change.reason)
             with suppress(TagNotFound, RevisionMismatch):

@@ -1,9 +1,10 @@
 """Subscriptions in MongoDB: each is the one tag of a resource of its own, so that who changed it is in the trail.
 
-    subscription_secrets   { _id: <secret's id>, tenant, name, value }
+    subscription_secrets   { _id: <secret's id>, tenant, name, value, at }
     subscription_cursors   { _id: "<tenant>/<name>", tenant, start, position, delivered, … }
 
-The tag names its secrets by id.  A secret is written before the tag names it: one that no tag names signs nothing.
+The tag names its secrets by id.  A secret is written before the tag names it: one that no tag names signs nothing, and goes
+when the next one is made or the subscription is removed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from dms_tags.errors import (
 )
 from dms_tags.model import Actor, Changed, Conditions, Kind, Resource, Terms, Verb, new_id
 from dms_tags.store.database import Database, store_errors
-from dms_tags.store.documents import Document
 from dms_tags.subscriptions import signing
 from dms_tags.subscriptions.cursors import Cursors
 from dms_tags.subscriptions.model import MAX_SUBSCRIPTIONS, Order, SecretRef, Standing, Subscription
@@ -42,6 +42,9 @@ OVERLAP: Final = timedelta(hours=1)
 
 MOST_SECRETS: Final = 8
 """Secrets that sign at once, at most; each delivery carries a signature of each."""
+
+NAMED_WITHIN: Final = timedelta(minutes=1)
+"""A secret that no tag names after so long never will be: the call that made it has ended, or has died."""
 
 TRIES: Final = 5
 
@@ -59,8 +62,10 @@ class Subscriptions:
         self._secrets = database.collection("subscription_secrets")
         self._cursors = Cursors(database)
 
-    def put(self, tenant: str, name: str, order: Order, terms: Terms) -> tuple[Changed, bytes | None]:
-        """Makes or changes a subscription, recorded in the trail; its secret where it is new, which nobody can read again.
+    def put(self, tenant: str, name: str, order: Order, terms: Terms) -> tuple[Changed, Standing, bytes | None]:
+        """Makes or changes a subscription, recorded in the trail.
+
+        Returns how it then stands, and its secret where it is new, which nobody can read again.
 
         Raises `InvalidBody` and `Gone` for a position to begin at that the trail has not reached or no longer has, `InUse` where
         there are too many, `RevisionMismatch`, `TraceMismatch`.
@@ -72,7 +77,8 @@ class Subscriptions:
             try:
                 if standing is None:
                     return self._make(tenant, name, order, terms)
-                return self._revise(standing, _changed(standing, order), terms), None
+                changed, revised = self._revise(standing, _changed(standing, order), terms)
+                return changed, self._standings([revised])[0], None
             except (TagExists, TagNotFound):
                 continue  # made or removed meanwhile
             except RevisionMismatch:
@@ -85,8 +91,8 @@ class Subscriptions:
         for _ in range(TRIES):
             standing = self._standing(tenant, name)
             moment = self._database.clock.now()
-            secret = signing.new_secret()
-            secret_id = self._keep(tenant, name, secret)
+            secret_id, secret = new_id(), signing.new_secret()
+            self._keep(secret_id, tenant, name, secret)
             before = [
                 SecretRef(each.id, each.until or moment + OVERLAP)
                 for each in standing.secrets
@@ -94,28 +100,28 @@ class Subscriptions:
             ]
             renewed = replace(standing, secrets=(SecretRef(secret_id), *before[: MOST_SECRETS - 1]))
             try:
-                changed = self._revise(standing, renewed, terms)
+                changed, _ = self._revise(standing, renewed, terms)
             except (RevisionMismatch, TagNotFound):
-                self._forget({"_id": secret_id})
+                self._forget(tenant, name, [secret_id])
                 if terms.conditions.etags is not None or terms.conditions.absent:
                     raise _not_as_demanded(name, terms) from None
                 continue
-            self._forget(
-                {"tenant": tenant, "name": name, "_id": {"$in": [each.id for each in standing.secrets]}}, renewed.secrets
-            )
+            signing_still = {each.id for each in renewed.secrets}
+            self._forget(tenant, name, [each.id for each in standing.secrets if each.id not in signing_still])
             return changed, secret
         raise StoreUnavailable(f"too many writers on {_resource(tenant, name).name} at once; nothing was changed")
 
     def delete(self, tenant: str, name: str, terms: Terms) -> Changed:
         """Removes a subscription, its secrets and its cursor; recorded in the trail.  Raises `NotFound`, `RevisionMismatch`."""
-        standing = self._standing(tenant, name)
         try:
+            standing = self._standing(tenant, name)
             changed = self._store.change(terms.change(_resource(tenant, name), TAG, Verb.DELETE))
-        except TagNotFound as error:
+        except (NotFound, TagNotFound) as error:
+            self._forget(tenant, name)  # what a removal that was cut off has left
             raise _none(name) from error
         except RevisionMismatch as error:
             raise _not_as_demanded(name, terms) from error
-        self._forget({"tenant": tenant, "name": name, "_id": {"$in": [secret.id for secret in standing.secrets]}})
+        self._forget(tenant, name, [secret.id for secret in standing.secrets])
         self._cursors.forget(standing)
         return changed
 
@@ -161,14 +167,13 @@ class Subscriptions:
             values = {document["_id"]: bytes(document["value"]) for document in kept}
         return {key: tuple(values[each] for each in ids if each in values) for key, ids in valid.items()}
 
-    def _make(self, tenant: str, name: str, order: Order, terms: Terms) -> tuple[Changed, bytes]:
+    def _make(self, tenant: str, name: str, order: Order, terms: Terms) -> tuple[Changed, Standing, bytes]:
         if terms.conditions.etags is not None or terms.conditions.present:
             raise RevisionMismatch(f"there is no subscription {name!r}, whichever If-Match names; nothing was changed")
         if len(self._of_tenant(tenant)) >= MAX_SUBSCRIPTIONS:
             raise InUse(f"{tenant} has {MAX_SUBSCRIPTIONS} subscriptions, which is the most; delete one first")
         after = self._trail.head(tenant) if order.after is None else order.after
-        secret = signing.new_secret()
-        secret_id = self._keep(tenant, name, secret)
+        secret_id, secret = new_id(), signing.new_secret()
         made = Subscription(
             tenant,
             name,
@@ -181,20 +186,25 @@ class Subscriptions:
             new_id(),
             (SecretRef(secret_id),),
         )
+        (standing,) = self._standings([made])  # before anything is made: what fails afterwards would lose the secret
+        self._keep(secret_id, tenant, name, secret)
         try:
             changed = self._store.change(terms.change(_resource(tenant, name), TAG, Verb.ADD, made.state()))
         except TagExists:
-            self._forget({"_id": secret_id})
+            self._forget(tenant, name, [secret_id])
             raise
-        return changed, secret
+        self._forget(tenant, name)
+        return changed, replace(standing, subscription=_as_changed(made, changed)), secret
 
-    def _revise(self, standing: Subscription, wanted: Subscription, terms: Terms) -> Changed:
+    def _revise(self, standing: Subscription, wanted: Subscription, terms: Terms) -> tuple[Changed, Subscription]:
         """Puts `wanted` in place of what was read, if that still stands and is what the terms demand."""
         conditions = terms.conditions
         if conditions.etags is not None and standing.etag not in conditions.etags:
             raise RevisionMismatch("the subscription is another one")
         kept = replace(terms, conditions=replace(conditions, etags=(standing.etag,)))
-        return self._store.change(kept.change(_resource(standing.tenant, standing.name), TAG, Verb.UPDATE, wanted.state()))
+        of = _resource(standing.tenant, standing.name)
+        changed = self._store.change(kept.change(of, TAG, Verb.UPDATE, wanted.state()))
+        return changed, _as_changed(wanted, changed)
 
     def _check_reach(self, tenant: str, after: int) -> None:
         head, cut = self._trail.head(tenant), self._trail.cut(tenant)
@@ -240,21 +250,32 @@ class Subscriptions:
             if row["name"] == TAG
         ]
 
-    def _keep(self, tenant: str, name: str, secret: bytes) -> str:
-        secret_id = new_id()
+    def _keep(self, secret_id: str, tenant: str, name: str, secret: bytes) -> None:
+        document = {"_id": secret_id, "tenant": tenant, "name": name, "value": secret, "at": self._database.clock.now()}
         with store_errors():
-            self._secrets.insert_one({"_id": secret_id, "tenant": tenant, "name": name, "value": secret})
-        return secret_id
+            self._secrets.insert_one(document)
 
-    def _forget(self, secrets: Document, but: Iterable[SecretRef] = ()) -> None:
-        """Removes secrets that no tag names any more."""
-        with store_errors():
-            self._secrets.delete_many({"$and": [secrets, {"_id": {"$nin": [each.id for each in but]}}]})
+    def _forget(self, tenant: str, name: str, outlived: Iterable[str] = ()) -> None:
+        """Removes the secrets that are `outlived`, and those that calls which were cut off have left.
+
+        Whatever fails here is left to the next call: the change itself is made.
+        """
+        of_name = {"tenant": tenant, "name": name}
+        long_ago = {"$lt": self._database.clock.now() - NAMED_WITHIN}
+        with suppress(StoreUnavailable), store_errors():
+            tagged = self._tagged(tenant, name)
+            named = [] if tagged is None else [each.id for each in tagged.secrets]
+            left = {"_id": {"$nin": named}, "$or": [{"at": {"$exists": False}}, {"at": long_ago}]}
+            self._secrets.delete_many({**of_name, "$or": [{"_id": {"$in": list(outlived)}}, left]})
 
 
 def _changed(standing: Subscription, order: Order) -> Subscription:
     changed = replace(standing, url=order.url, selection=order.selection, proofs=order.proofs, paused=order.paused, reason=None)
     return changed if order.after is None else replace(changed, after=order.after, start=new_id())
+
+
+def _as_changed(wanted: Subscription, changed: Changed) -> Subscription:
+    return wanted if changed.tag is None else replace(wanted, etag=changed.tag.etag)
 
 
 def _resource(tenant: str, name: str) -> Resource:

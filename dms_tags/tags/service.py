@@ -60,7 +60,7 @@ class TagService:
         try:
             ruled = self.ruled(change)
         except (UnknownState, TransitionNotAllowed, ReasonRequired) as refused:
-            kept = None if change.idempotency is None else self._store.kept_answer(change)
+            kept = self._store.kept_answer(change)
             if kept is not None:
                 return kept  # what was answered before its definition changed is answered so again
             if isinstance(refused, UnknownState):

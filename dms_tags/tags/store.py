@@ -142,9 +142,16 @@ class TagStore:
 
         Raises `IdempotencyKeyReused`.
         """
-        document = self._find(change.resource) or {}
+        document = (None if change.idempotency is None else self._find(change.resource)) or {}
         tag = next((tag_of(row) for row in document.get("tags", ()) if row["name"] == change.name), None)
         return self._replayed(change, document, tag)
+
+    def unsay(self, change: Change) -> None:
+        """Drops the answer that is kept for a change which was taken back: a repetition is judged anew."""
+        keys = reply_keys(change)
+        if keys:
+            with store_errors():
+                self._database.tags.update_one({"_id": change.resource.key}, {"$pull": {"replies": {"key": {"$in": list(keys)}}}})
 
     def answered(self, change: Change) -> str | None:
         """The name of the tag that was changed under the idempotency key of a change; None: none was, or by version 0.1.0."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from dms_tags.audit.verify.replay import check
 from dms_tags.errors import DefinitionNotFound, InUse, StoreUnavailable
+from dms_tags.metadata.definitions import Hold, LabelDefinitions
 from dms_tags.metadata.service import MetadataService
 from dms_tags.model import Actor, Change, Changed, Kind, Terms, Verb
 from dms_tags.settings import Settings
@@ -118,4 +120,44 @@ def test_deleted_by_many(service: Service) -> None:
     assert {204, 404, 409} >= set(statuses)
     assert [] == values(service)
     assert 404 == service.client.get(f"/tags/{tag_id}").status_code
+    assert [] == check(service.database, "default")
+
+
+@pytest.mark.parametrize("call", ["put", "delete"])
+def test_a_repeat_after_the_deletion_is_answered_as_before(service: Service, call: str) -> None:
+    """The answer to a change under a key stands also where the definition was deleted since, as with any other change."""
+    tag_id = define(service)
+    path = f"/tags/{tag_id}/values/{SITE}"
+    if call == "delete":
+        put(service, tag_id, SITE, "APAC")
+
+    def asked(key: str) -> Any:
+        body = {"json": {"correlation_type": "site", "value": "APAC"}} if call == "put" else {}
+        return service.client.open(path, method=call, headers={"Idempotency-Key": key}, **body)  # type: ignore[arg-type]
+
+    first = asked("k")
+    assert 204 == service.client.delete(f"/tags/{tag_id}?force=true").status_code
+    again = asked("k")
+
+    assert (first.status_code, first.data) == (again.status_code, again.data)
+    assert first.headers["X-B3-TraceId"] == again.headers["X-B3-TraceId"]
+    refused(asked("another"), 404, "not_found_error", "tag_not_found")
+    assert [] == values(service)
+
+
+def test_a_value_that_was_taken_back_was_never_set(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was told that the definition is gone is told so again: the value, which was there for a moment, has left no answer."""
+    tag_id = define(service)
+    confirm, gone = LabelDefinitions.confirm, []
+
+    def delete_first(definitions: LabelDefinitions, hold: Hold) -> None:
+        gone.append(service.client.delete(f"/tags/{tag_id}?force=true").status_code)
+        confirm(definitions, replace(hold, until=0.0))
+
+    monkeypatch.setattr(LabelDefinitions, "confirm", delete_first)
+    for _ in range(2):
+        refused(put(service, tag_id, SITE, "APAC", Idempotency_Key="k"), 404, "not_found_error", "tag_not_found")
+
+    assert [204] == gone
+    assert [] == values(service)
     assert [] == check(service.database, "default")

@@ -94,7 +94,7 @@ def test_several_subscriptions(real: Service, subscriptions: Subscriptions) -> N
     hangs = threading.Event()
     with receiving() as every, receiving() as chosen, receiving() as slow, running(real.database):
         slow.answer = lambda _: hangs.wait(20) and 200
-        _, secret = subscriptions.put("default", "every", order(every), TERMS)
+        _, _, secret = subscriptions.put("default", "every", order(every), TERMS)
         subscriptions.put("default", "chosen", order(chosen, selection=Selection(("idx",))), TERMS)
         subscriptions.put("default", "slow", order(slow), TERMS)
         positions = write(real, 10) + write(real, 5, "idx")
@@ -222,7 +222,7 @@ def test_a_new_secret_signs_beside_the_old(real: Service, subscriptions: Subscri
     """For as long as they overlap both sign; then only the new one does."""
     monkeypatch.setattr(kept, "OVERLAP", timedelta(seconds=4))
     with receiving() as receiver:
-        _, old = subscriptions.put("default", "siem", order(receiver), TERMS)
+        _, _, old = subscriptions.put("default", "siem", order(receiver), TERMS)
         _, new = subscriptions.new_secret("default", "siem", TERMS)
         until = subscriptions.get("default", "siem").subscription.secrets[1].until
         assert until is not None

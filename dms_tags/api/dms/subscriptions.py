@@ -121,9 +121,8 @@ def write_subscription(call: Call, name: str) -> Response:
 
     Each event is a POST of a CloudEvents 1.0 document with the headers of Standard Webhooks, in order of position, at least once.
     """
-    order, tenant, subscriptions = _order(call), call.identity.tenant, call.services.subscriptions
-    changed, secret = subscriptions.put(tenant, name, order, locks.terms(call))
-    shown = document_of(subscriptions.get(tenant, name))
+    changed, standing, secret = call.services.subscriptions.put(call.identity.tenant, name, _order(call), locks.terms(call))
+    shown = document_of(standing)
     if secret is not None:
         shown["secret"] = signing.spell(secret)
     return stamp(json_answer(shown), changed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,9 +11,11 @@ import pytest
 from dms_tags.app import create_app
 from dms_tags.identity.model import Permission
 from dms_tags.identity.store import Grant, TokenStore
+from dms_tags.model import Change, Changed, Kind, Verb
 from dms_tags.settings import Settings
 from dms_tags.store.database import Database
 from dms_tags.subscriptions.model import MAX_SUBSCRIPTIONS
+from dms_tags.tags.store import TagStore
 from tests.support.app import Service
 from tests.support.identity import ADMIN
 
@@ -110,6 +114,60 @@ def test_delete(service: Service) -> None:
     assert 404 == service.client.post(f"{PATH}/siem/secret").status_code
     assert 0 == service.database.collection("subscription_secrets").count_documents({})
     assert first != put(service).json["secret"]
+
+
+def test_secrets_that_no_tag_names_go(service: Service) -> None:
+    """What calls that were cut off have left goes with the next secret or the subscription, also where that is gone already.
+
+    One that was made a moment ago stays: its call may be about to name it.
+    """
+    kept = service.database.collection("subscription_secrets")
+    put(service)
+
+    def left() -> set[str]:
+        return {document["_id"] for document in kept.find()} & {"of an earlier version", "long ago", "just now"}
+
+    def leave() -> None:
+        of_siem = {"tenant": "default", "name": "siem", "value": b"x"}
+        moment = service.database.clock.now()
+        kept.delete_many({"_id": "just now"})
+        kept.insert_many(
+            [
+                {"_id": "of an earlier version", **of_siem},
+                {"_id": "long ago", **of_siem, "at": moment - timedelta(minutes=2)},
+                {"_id": "just now", **of_siem, "at": moment},
+            ]
+        )
+
+    for call in (lambda: renew(service), lambda: service.client.delete(f"{PATH}/siem")):
+        leave()
+        call()
+        assert {"just now"} == left()
+    leave()
+    assert 404 == service.client.delete(f"{PATH}/siem").status_code
+    assert {"just now"} == left()
+    leave()
+    put(service)
+    assert {"just now"} == left()
+    assert 2 == kept.count_documents({})
+
+
+def test_the_secret_is_told_whatever_others_do_meanwhile(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subscription that is removed before its first answer is on its way: the answer says what was made all the same."""
+    change, removals = TagStore.change, []
+
+    def and_remove(store: TagStore, wanted: Change) -> Changed:
+        changed = change(store, wanted)
+        if changed.added and wanted.resource.kind is Kind.SUBSCRIPTION:
+            removals.append(change(store, replace(wanted, verb=Verb.DELETE)))
+        return changed
+
+    monkeypatch.setattr(TagStore, "change", and_remove)
+    made = put(service)
+
+    assert (200, 1) == (made.status_code, len(removals))
+    assert made.json["secret"].startswith("whsec_")
+    assert f'"{made.json["etag"]}"' == made.headers["ETag"]
 
 
 def test_conditions(service: Service) -> None:
